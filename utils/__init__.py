@@ -1,0 +1,1 @@
+"""The outside world: the model, the log, the environment."""
