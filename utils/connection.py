@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections import deque
+from dataclasses import replace
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -28,7 +28,7 @@ class Connection:
         self._socket, self._replies, self._settings = socket, replies, settings
         self._refused = 0
         self._plain_room: Room | None = None  # of a client that does not know turns
-        self._asked: deque[float] = deque()  # when the messages of the last minute came
+        self._asked: list[float] = []  # when the messages of the last minute came
 
     async def run(self) -> None:
         """Serve the client until it leaves."""
@@ -61,6 +61,8 @@ class Connection:
                 match command.type:
                     case "message" if not room.conversation.turn(command.id):
                         self._check_limits(room, command)
+                        if self._plain_room:  # It could not be shown that something is gone.
+                            command = replace(command, replaces="")
                         await self._replies.ask(room, command)
                     case "stop":
                         await self._replies.stop(room, command.id)
@@ -74,11 +76,10 @@ class Connection:
 
     def _check_limits(self, room: Room, message: Command) -> None:
         now = time.monotonic()
-        while self._asked and now - self._asked[0] > 60:
-            self._asked.popleft()
+        self._asked = [at for at in self._asked if now - at < 60]
         if len(self._asked) >= self._settings.messages_per_minute:
             raise BadFrame("rate_limited", message.id)
-        if len(room.conversation.turns) >= self._settings.max_turns:
+        if len(room.conversation.turns) >= self._settings.max_turns and not room.conversation.turn(message.replaces):
             raise BadFrame("conversation_full", message.id)
         self._asked.append(now)
 

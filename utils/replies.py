@@ -4,7 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from flow import create_streaming_chat_flow
 from utils.conversation import Turn
@@ -110,6 +110,7 @@ class Replies:
 
     async def delete(self, room: Room) -> None:
         """Forget a conversation, with whatever is being written."""
+        await room.catch_up()
         answers = [task for (conversation, _), task in self._answers.items() if conversation == room.id]
         for turn in room.conversation.turns[::-1]:  # The last first, or the next would begin.
             await self.stop(room, turn.id)
@@ -131,7 +132,12 @@ class Replies:
         """A reply from start to end: until it is whole, or somebody ends it, or nobody is there to read it."""
         async with self.room(conversation, readers=0) as room:
             event = {"type": "user", "turn": message.id, "worker": self._log.worker, "content": message.content}
-            await room.append(event | ({"replaces": message.replaces} if message.replaces else {}))
+            try:
+                await room.append(event | ({"replaces": message.replaces} if message.replaces else {}))
+            except Exception:
+                await room.catch_up()
+                if not room.conversation.turn(message.id):  # It may be there all the same.
+                    raise
             await room.until(lambda: self._is_due(room, message.id))
             turn = room.conversation.turn(message.id)
             if not turn or turn.status != "open" or turn.worker != self._log.worker:
@@ -140,6 +146,8 @@ class Replies:
             writing = asyncio.create_task(self._run_flow(room, turn, reply))
             over = asyncio.create_task(room.until(lambda: self._closing or not room.is_open(message.id)))
             try:
+                with suppress(Exception):  # It only saves space, and is tried again with the next question.
+                    await room.drop_chunks()
                 patience = self._settings.orphan_seconds
                 while not (writing.done() or over.done()) and patience > 0:
                     await asyncio.wait({writing, over}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -149,14 +157,13 @@ class Replies:
                 writing.cancel()
                 over.cancel()
                 await asyncio.wait({writing, over}, timeout=LEAVE_SECONDS)
+            await room.catch_up()  # If it was deleted elsewhere, a last chunk may have come after that.
 
     def _is_due(self, room: Room, id: str) -> bool:
-        turn = room.conversation.turn(id)
-        return self._closing or (turn is not None and (turn.status != "open" or turn is room.conversation.current))
+        return self._closing or not room.is_open(id) or room.conversation.turn(id) is room.conversation.current
 
     async def _run_flow(self, room: Room, turn: Turn, reply: Reply) -> None:
         try:
-            await room.drop_chunks()
             shared = {
                 "websocket": reply,
                 "user_message": turn.question,

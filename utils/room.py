@@ -23,6 +23,7 @@ class Room:
         self.users = self.readers = 0
         self.left_at = asyncio.get_running_loop().time()  # when the last reader left
         self._cursor: Id | None = None
+        self._reads_begun = self._reads_done = 0
         self._news = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
 
@@ -31,38 +32,52 @@ class Room:
         while True:
             try:
                 async with self._log.watch(self.id) as self._news:
+                    self._news.set()
                     while True:
-                        await self._catch_up()
+                        await self._read_on()
             except Exception as error:  # The log cannot be reached. Nothing is lost: try again.
                 logger.warning("the log of a conversation cannot be read: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _catch_up(self) -> None:
+    async def _read_on(self) -> None:
+        turn = self.conversation.current
+        theirs = turn is not None and turn.worker != self._log.worker  # Nobody notifies of another worker's death.
         quiet = False
         try:
-            async with asyncio.timeout(self._look_seconds if self.version else 0):
+            async with asyncio.timeout(self._look_seconds if theirs else None):
                 await self._news.wait()
-        except TimeoutError:  # A notification may be lost, and nobody notifies of a death.
+        except TimeoutError:
             quiet = True
         self._news.clear()
+        self._reads_begun += 1
+        after = self._cursor
         try:
-            news = await self._log.read(self.id, self._cursor)
+            news = await self._log.read(self.id, after)
         except Gap:
-            self.conversation, self._cursor = Conversation(), None
-            self.epoch += 1
             news = await self._log.read(self.id, None)
-        self._apply(news)
-        turn = self.conversation.current
-        if turn and quiet and not news and turn.worker != self._log.worker and not await self._log.alive(turn.worker):
-            await self.append({"type": "end", "turn": turn.id, "status": "interrupted"})
+            self.conversation, self._cursor, after = Conversation(), None, None
+            self.epoch += 1
+            self._news.set()  # What was added here during this look may be missing.
+        await self._take_in(news, after)
+        self._reads_done = self._reads_begun
+        self.look_again()
+        if turn and quiet and not news and not await self._log.alive(turn.worker):
+            await self._log.append(self.id, {"type": "end", "turn": turn.id, "status": "interrupted"})
+            self._news.set()
 
-    def _apply(self, news: list[tuple[Id, Event]]) -> None:
+    async def _take_in(self, news: list[tuple[Id, Event]], after: Id | None) -> None:
         edits = self.conversation.edits
-        for self._cursor, event in news:
-            self.conversation.apply(self._cursor, event)
+        for id, event in news:
+            self.conversation.apply(id, event)
+        # Not backwards, to before what was added here while the log was read.
+        if news and (self._cursor == after or any(id == self._cursor for id, _ in news)):
+            self._cursor = news[-1][0]
         self.epoch += self.conversation.edits - edits
         self.version += 1
         self.look_again()
+        # A reply elsewhere may have gone on for a moment after its conversation was deleted.
+        if strays := [id for id, event in news if not self.conversation.turn(event["turn"])]:
+            await self._log.forget(self.id, strays)
 
     def look_again(self) -> None:
         """Wake those whose condition holds now."""
@@ -90,12 +105,18 @@ class Room:
         return 0 if self.readers else asyncio.get_running_loop().time() - self.left_at
 
     async def append(self, event: Event) -> None:
-        """Add to the log. What nobody else wrote in between is known here at once, without reading it back."""
+        """Add to the log, and to what is known here: without reading it back if nobody else wrote in between."""
         before, id = await self._log.append(self.id, event)
         if before == self._cursor:
-            self._apply([(id, event)])
+            await self._take_in([(id, event)], before)
         else:
-            self._news.set()
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Wait until all that is in the log now is known here."""
+        begun = self._reads_begun
+        self._news.set()
+        await self.until(lambda: self._reads_done > begun)
 
     async def drop_chunks(self) -> None:
         """Take from the log the chunks of replies whose end has the whole text."""
@@ -108,4 +129,4 @@ class Room:
     async def drop_all(self) -> None:
         """Take everything from the log."""
         await self._log.forget(self.id, [id for id, _ in await self._log.read(self.id, None)])
-        self._news.set()
+        await self.catch_up()

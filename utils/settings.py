@@ -79,7 +79,7 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
     try:
         if name == "OPENAI_PARAMETERS":
             expected = "a JSON object"
-            return dict(json.loads(text))
+            return {**json.loads(text)}
         if not setting.metadata:
             return text
         low, high = setting.metadata["low"], setting.metadata["high"]

@@ -22,12 +22,12 @@ async def show(room: Room, send: Callable[[Frame], Awaitable[None]], *, resuming
     epoch = -1 if resuming else room.epoch
     while True:
         version, turns = room.version, room.conversation.turns
-        if resuming and epoch != room.epoch:
+        behind, epoch = epoch != room.epoch, room.epoch
+        if resuming and behind:
             at = next((n for n, turn in enumerate(turns) if turn.status == "open"), len(turns))
             started = at < len(turns)
             sent = len(turns[at].pieces) if started else 0
             await send({"type": "history", "turns": [_picture(turn) for turn in turns]})
-        epoch = room.epoch
         while epoch == room.epoch and at < len(turns):
             turn = turns[at]
             if not started:

@@ -1,0 +1,182 @@
+"""Replies, rooms and views, where a random world comes by too rarely."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import nodes
+from tests.support import eventually
+from utils.connection import Connection
+from utils.conversation import Conversation, Event
+from utils.frames import BadFrame, Command, Frame, read_frame
+from utils.replies import Replies
+from utils.room import Room
+from utils.settings import Settings
+from utils.sqlite_log import SqliteLog
+from utils.view import show
+
+LEASE = 0.4  # seconds
+SETTINGS = Settings(lease_seconds=LEASE, grace_seconds=0)
+
+
+class FakeModel:
+    """Says "Once" and goes on when it may."""
+
+    def __init__(self) -> None:
+        self.may_go_on = asyncio.Event()
+
+    async def __call__(self, messages: list[dict[str, str]]) -> AsyncIterator[str]:
+        yield "Once"
+        await self.may_go_on.wait()
+        yield " upon"
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    model = FakeModel()
+    monkeypatch.setattr(nodes, "stream_llm", model)
+    return model
+
+
+@pytest.fixture
+async def path(tmp_path: Any) -> str:
+    return str(tmp_path / "chat.db")
+
+
+@pytest.fixture
+async def ann(path: str) -> AsyncIterator[SqliteLog]:
+    async with SqliteLog(path, LEASE) as log:
+        yield log
+
+
+@pytest.fixture
+async def bob(path: str, ann: SqliteLog) -> AsyncIterator[SqliteLog]:
+    async with SqliteLog(path, LEASE) as log:
+        yield log
+
+
+def message(id: str, replaces: str = "") -> Command:
+    return read_frame(json.dumps({"type": "message", "id": id, "content": f"{id}?", "replaces": replaces}), 100)
+
+
+async def ended(room: Room, id: str) -> None:
+    async with asyncio.timeout(5):
+        await room.until(lambda: room.conversation.turn(id) is not None and not room.is_open(id))
+
+
+async def test_a_conversation_that_is_deleted_elsewhere_leaves_nothing_behind(
+    model: FakeModel, ann: SqliteLog, bob: SqliteLog
+) -> None:
+    """Neither in the file, nor a reply that waits for its turn for ever."""
+    before = asyncio.all_tasks()
+    here, there = Replies(ann, SETTINGS), Replies(bob, SETTINGS)
+    async with there.room("c") as room:
+        async with here.room("c") as own:
+            await here.ask(own, message("t0"))
+            await here.ask(own, message("t1"))
+        async with asyncio.timeout(5):
+            await room.until(lambda: room.conversation.turn("t1") is not None)
+        await there.delete(room)
+    model.may_go_on.set()
+    assert await eventually(lambda: not asyncio.all_tasks() - before, 2), asyncio.all_tasks() - before
+    assert await ann.read("c", None) == []
+
+
+class Forgetful(SqliteLog):
+    """Its answer to the first question is lost: the event is there, and nobody knows."""
+
+    lost = False
+
+    async def append(self, conversation: str, event: Event) -> tuple[int | None, int]:
+        places = await super().append(conversation, event)
+        if event["type"] == "user" and not self.lost:
+            self.lost = True
+            raise OSError
+        return places
+
+
+async def test_a_question_whose_append_failed_although_it_is_there_stays_not_open(model: FakeModel, path: str) -> None:
+    """Else it stays open for as long as its worker lives, and every later one waits for it."""
+    model.may_go_on.set()
+    async with Forgetful(path, LEASE) as log:
+        replies = Replies(log, SETTINGS)
+        async with replies.room("c") as room:
+            with suppress(BadFrame):  # It may be answered, or refused.
+                await replies.ask(room, message("t0"))
+            await replies.ask(room, message("t1"))
+            await ended(room, "t1")
+            assert room.conversation.turns[-1].status == "done"
+
+
+async def test_an_edit_while_a_slow_page_takes_the_history_is_shown_to_it(model: FakeModel, ann: SqliteLog) -> None:
+    replies, frames = Replies(ann, SETTINGS), []
+    taking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(frame: Frame) -> None:
+        taking.set()
+        await go_on.wait()
+        frames.append(frame)
+
+    async with replies.room("c") as room:
+        model.may_go_on.set()
+        await replies.ask(room, message("t0"))
+        await ended(room, "t0")
+        showing = asyncio.create_task(show(room, slow, resuming=True))
+        await taking.wait()
+        await replies.ask(room, message("t1", replaces="t0"))
+        await ended(room, "t1")
+        go_on.set()
+        assert await eventually(lambda: [frame["type"] for frame in frames].count("history") == 2), frames
+        assert [turn["id"] for turn in frames[-1]["turns"]] == ["t1"]
+        showing.cancel()
+
+
+class FakeWebSocket:
+    """A client that says its next message when it has seen the end of the one before, and then leaves."""
+
+    def __init__(self, *messages: Frame) -> None:
+        self.frames: list[Frame] = []
+        self._incoming: asyncio.Queue[Frame] = asyncio.Queue()
+        self._messages = list(messages)
+        self._next()
+
+    async def receive(self) -> Frame:
+        return await self._incoming.get()
+
+    async def send_text(self, text: str) -> None:
+        self.frames.append(json.loads(text))
+        if self.frames[-1]["type"] == "end":
+            self._next()
+
+    def _next(self) -> None:
+        gone = {"type": "websocket.disconnect", "code": 1000}
+        said = [{"type": "websocket.receive", "text": json.dumps(said)} for said in self._messages[:1]]
+        del self._messages[:1]
+        self._incoming.put_nowait(said[0] if said else gone)
+
+
+async def test_a_plain_client_gets_an_end_for_each_message_whatever_it_replaces(
+    model: FakeModel, ann: SqliteLog
+) -> None:
+    first = {"type": "message", "content": "Why?", "id": "t0"}
+    socket: Any = FakeWebSocket(first, {**first, "id": "t1", "replaces": "t0"})
+    model.may_go_on.set()
+    async with asyncio.timeout(5):
+        await Connection(socket, Replies(ann, SETTINGS), SETTINGS).run()
+    assert [frame["type"] for frame in socket.frames if frame["type"] != "chunk"] == ["start", "end"] * 2
+
+
+async def test_a_reply_that_nobody_reads_ends_as_interrupted(model: FakeModel, ann: SqliteLog) -> None:
+    replies = Replies(ann, Settings(lease_seconds=LEASE, orphan_seconds=0.2))
+    before = asyncio.all_tasks()
+    async with replies.room("c") as room:
+        await replies.ask(room, message("t0"))
+    assert await eventually(lambda: not asyncio.all_tasks() - before, 5)
+    conversation = Conversation()
+    for id, event in await ann.read("c", None):
+        conversation.apply(id, event)
+    assert [(turn.status, turn.answer) for turn in conversation.turns] == [("interrupted", "Once")]
