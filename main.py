@@ -83,6 +83,6 @@ def __getattr__(name: str) -> FastAPI:
 if __name__ == "__main__":
     try:
         settings = read_settings()
-    except BadSetting as bad:
-        sys.exit(f"Cannot start: {bad}")
-    serve(create_app(settings), settings)
+        serve(create_app(settings), settings)
+    except (BadSetting, OSError) as error:  # such as: Address already in use
+        sys.exit(f"Cannot start: {error}")

@@ -167,16 +167,17 @@ class Page:
 
     async def repeat(self, message: Command) -> None:
         if self.worker and self.room:
-            await self._try(self.worker, self.worker.replies.ask, self.room, message)
+            await self._try(self.worker, self.worker.replies.ask, message)
 
     async def stop(self) -> None:
         if self.worker and self.room:
-            await self._try(self.worker, self.worker.replies.stop, self.room)
+            await self._try(self.worker, self.worker.replies.stop)
 
     async def _try(self, worker: Worker, command: Callable[..., Awaitable[None]], *what: Any) -> None:
         async def trying() -> None:
             with suppress(BadFrame, Refused):
-                await command(*what)
+                async with worker.replies.room(CONVERSATION, readers=0) as room:  # It stays, should the page leave.
+                    await command(room, *what)
 
         await asyncio.wait({worker.process.run(trying())}, timeout=1)
 

@@ -10,7 +10,6 @@ from flow import create_streaming_chat_flow
 from utils.conversation import Turn
 from utils.frames import BadFrame, Command, Frame, error_frame
 from utils.log import Log
-from utils.reply_reader import Reasoning
 from utils.room import RETRY_SECONDS, Room
 from utils.settings import Settings
 
@@ -25,17 +24,15 @@ class Reply:
     Each chunk waits until it is in the log. Meanwhile the model goes on; what it says then comes as one chunk.
     """
 
-    def __init__(self, room: Room, turn: str) -> None:
-        self._room, self._turn = room, turn
-        self._pieces: list[str] = []
+    def __init__(self, room: Room, id: str) -> None:
+        self._room, self._id = room, id
         self._error: Frame = {}
 
     async def send_json(self, frame: Frame) -> None:
         """Take a frame of the node."""
-        if frame["type"] == "chunk":
-            n = len(self._pieces)
-            self._pieces.append(Reasoning(frame["content"]) if "kind" in frame else frame["content"])
-            await self._room.append({**frame, "turn": self._turn, "n": n})
+        turn = self._room.conversation.turn(self._id)
+        if frame["type"] == "chunk" and turn:
+            await self._room.append({**frame, "turn": self._id, "n": len(turn.pieces)})
         elif frame["type"] == "error":
             self._error = {"error": {key: frame[key] for key in ("code", "content", "retry")}}
         elif frame["type"] == "end":
@@ -43,13 +40,10 @@ class Reply:
 
     async def end(self, status: str) -> None:
         """End the turn, if it has not ended yet. While this process lives, this is its duty."""
-        event = {"type": "end", "turn": self._turn, "status": status, **self._error}
-        if status == "done":
-            event["content"] = "".join(piece for piece in self._pieces if not isinstance(piece, Reasoning))
-            event["reasoning"] = "".join(piece for piece in self._pieces if isinstance(piece, Reasoning))
-        while self._room.is_open(self._turn):
+        while (turn := self._room.conversation.turn(self._id)) and turn.status == "open":
+            whole = {"content": turn.answer, "reasoning": turn.reasoning} if status == "done" else {}
             try:
-                return await self._room.append(event)
+                await self._room.append({"type": "end", "turn": self._id, "status": status, **whole, **self._error})
             except Exception as error:
                 logger.warning("the end of a reply could not be kept: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -17,10 +17,8 @@ SEND_BUFFER = 64 * 1024  # bytes that the kernel holds for one client
 
 def serve(app: ASGIApp, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    with suppress(
-        ImportError, ValueError, OSError
-    ):  # A chat that streams takes two descriptors; 1,024 is a usual limit.
-        import resource
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # A chat that streams takes two descriptors, and 1,024 is a usual limit.
 
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -37,10 +35,10 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         server_header=False,
     )
     logging.getLogger("uvicorn.error").addFilter(_without_noise)
-    uvicorn.Server(config).run(sockets=[_listen(settings)])
+    uvicorn.Server(config).run(sockets=[listen(settings)])
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """The listening socket: accepted ones inherit its options, and uvicorn has no settings for them."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # With IPPROTO_TCP by name asyncio sets TCP_NODELAY; without it a token waits 40 ms for the one before.

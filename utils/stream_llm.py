@@ -133,22 +133,18 @@ async def _pieces(model: Model, messages: list[dict[str, str]]) -> AsyncGenerato
 
 def _explained(error: Exception, *, under_way: bool = False) -> ReplyCut:
     """Why the reply failed. Logs what cannot hold a secret: never the error's own text."""
-    import openai
+    from openai import APIConnectionError
 
+    if isinstance(error, ReplyCut):
+        return error
     status = getattr(error, "status_code", 0)
-    match error:
-        case ReplyCut():
-            return error
-        case openai.APIStatusError():
-            code = error_code(error.body) or STATUS_CODES.get(status, "upstream_error")
-        case openai.APIConnectionError():  # Its APITimeoutError too: the deadlines are ours, so it is something else.
-            code = "upstream_unreachable"
-        case TimeoutError():
-            code = "upstream_timeout"
-        case _:
-            code = (
-                "upstream_cut" if under_way and not isinstance(error, ValueError | RecursionError) else "upstream_error"
-            )
+    code = error_code(getattr(error, "body", None)) or STATUS_CODES.get(status, "upstream_error")
+    if isinstance(error, TimeoutError):
+        code = "upstream_timeout"
+    elif isinstance(error, APIConnectionError):  # Its APITimeoutError too: the deadlines are ours.
+        code = "upstream_unreachable"
+    elif under_way and not isinstance(error, ValueError | RecursionError):
+        code = "upstream_cut"
     logger.warning("no whole reply: %s (%s, HTTP %s)", code, type(error).__name__, status or "-")
     refused = code == "upstream_error" and 400 <= status < 500
     return ReplyCut("interrupted" if code == "upstream_cut" else "error", code, False if refused else None)

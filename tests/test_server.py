@@ -1,0 +1,40 @@
+"""The listening socket: what accepted sockets inherit from it."""
+
+import asyncio
+import socket
+
+import pytest
+
+from utils.server import RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, listen
+from utils.settings import Settings
+
+
+async def test_accepted_sockets_send_small_frames_at_once_and_give_up_on_dead_peers() -> None:
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer)
+
+    with listen(Settings(port=0)) as listening:
+        async with await asyncio.start_server(on_connection, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            async with asyncio.timeout(5):
+                ours = (await accepted).get_extra_info("socket")
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            # Linux doubles what it is asked for.
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) in (SEND_BUFFER, 2 * SEND_BUFFER)
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (RECEIVE_BUFFER, 2 * RECEIVE_BUFFER)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
+            for each in (writer, await accepted):
+                each.close()
+                await each.wait_closed()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_an_ipv6_host_is_listened_to() -> None:
+    try:
+        with listen(Settings(host="::1", port=0)) as listening:
+            assert listening.family == socket.AF_INET6
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
