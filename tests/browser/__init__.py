@@ -1,0 +1,1 @@
+"""What is true of the page, in a real browser."""

@@ -1,0 +1,63 @@
+import { followEnd } from '/static/follow.js';
+import { highlight } from '/static/highlight.js';
+import { streamMarkdown } from '/static/markdown.js';
+import { loadMarkdown, parser } from '/static/markup.js';
+import { shape } from '/shape.js';
+
+window.violations = [];
+document.addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective));
+
+Object.assign(window, { followEnd, streamMarkdown, highlight, shape });
+
+/** Renders `text`, painted whenever it has grown to one of `lengths`. */
+window.render = (text, lengths = [], onCode = undefined) => {
+  const root = document.createElement('div');
+  const view = streamMarkdown(root, onCode);
+  for (const length of lengths) {
+    view.write(text.slice(0, length));
+    view.paint();
+  }
+  view.finish(text);
+  return root;
+};
+
+window.everyLength = (text, step = 1) =>
+  Array.from({ length: Math.floor(text.length / step) }, (_, n) => (n + 1) * step);
+
+/** The lengths at which `text` may be cut in two, or "letters", where streaming ends in another DOM. */
+window.differences = text => {
+  const whole = window.render(text);
+  const cuts = window.everyLength(text).filter(length => !window.render(text, [length]).isEqualNode(whole));
+  const letters = window.render(text, window.everyLength(text)).isEqualNode(whole);
+  return letters ? cuts : [...cuts, 'letters'];
+};
+
+const PLAIN = 'p br hr h1 h2 h3 h4 h5 h6 em strong s ul li blockquote table thead tbody tr figcaption';
+const ALLOWED = {
+  a: ['href', 'rel', 'target', 'title', 'class'], button: ['type', 'data-do'], code: ['class'],
+  div: ['class', 'tabindex', 'role', 'aria-label'], figure: ['class'],
+  input: ['type', 'disabled', 'checked', 'aria-label'], ol: ['start'],
+  pre: ['tabindex', 'role', 'aria-label'], span: ['class'],
+  svg: ['class', 'aria-hidden'], td: ['data-align'], th: ['data-align'], use: ['href'],
+  ...Object.fromEntries(PLAIN.split(' ').map(tag => [tag, []])),
+};
+const MUST_BE = {
+  a: node => !node.hasAttribute('href') || /^(https?:\/\/|mailto:)/.test(node.getAttribute('href')),
+  button: node => node.matches('figure > figcaption > button[type=button]'),
+  input: node => node.matches('li input[type=checkbox][disabled]'),
+  svg: node => node.matches('figcaption > button > svg'),
+  use: node => node.getAttribute('href') === '#i-copy',
+};
+
+/** Whatever Markdown has no need of: elements, attributes, and addresses that lead astray. */
+window.forbidden = root => [...root.querySelectorAll('*')].flatMap(node => {
+  const allowed = ALLOWED[node.localName];
+  if (!allowed || MUST_BE[node.localName]?.(node) === false) return [node.outerHTML];
+  return node.getAttributeNames().filter(name => !allowed.includes(name));
+});
+
+window.frame = () => new Promise(resolve => requestAnimationFrame(resolve));
+
+await loadMarkdown();
+window.parser = parser;
+window.ready = true;
