@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(open_model(settings))
+            app.state.model = await stack.enter_async_context(open_model(settings))
             log = await stack.enter_async_context(open_log(settings.store_url, settings.lease_seconds))
             app.state.replies = Replies(log, settings)
             yield
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
             return await socket.close(1013, "Too many connections, please try again later.")
         open_sockets.add(socket)
         try:
-            await Connection(socket, app.state.replies, settings).run()
+            await Connection(socket, app.state.replies, settings, app.state.model).run()
         finally:
             open_sockets.discard(socket)
 

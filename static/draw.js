@@ -28,10 +28,11 @@ const MISSING = {
   refused: 'The server refused the connection. Reload the page to try again.',
 };
 const DEMO = 'A small demonstration model on this machine: often wrong.';
+const LOADING = 'The model is still loading; a message waits for it.';
 const ADVICE = 'Replies can be wrong; check what matters.';
 
 export function draw() {
-  const { loaded, model, demo, trouble } = conversation;
+  const { loaded, model, demo, loading, trouble } = conversation;
   const turns = shown(conversation);
   const title = titleOf(home);
   const blank = $('prompt').value.trim() === '';
@@ -42,7 +43,7 @@ export function draw() {
   $('send').disabled = blank || tooLong() !== '';
   $('hint').classList.toggle('warning', warning !== '');
   $('hint').classList.toggle('away', warning === MISSING[network]);
-  $('remark').textContent = warning || (demo ? DEMO : ADVICE);
+  $('remark').textContent = warning || (loading && LOADING) || (demo ? DEMO : ADVICE);
   $('empty').hidden = turns.length > 0 || !loaded;
   $('editing').hidden = !editing;
   $('title').textContent = title ?? 'New chat';

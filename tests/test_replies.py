@@ -170,6 +170,18 @@ async def test_a_plain_client_gets_an_end_for_each_message_whatever_it_replaces(
     assert [frame["type"] for frame in socket.frames if frame["type"] != "chunk"] == ["start", "end"] * 2
 
 
+async def test_a_page_is_told_that_the_model_is_loading_and_when_it_is_ready(ann: SqliteLog) -> None:
+    socket: Any = FakeWebSocket({"type": "resume", "conversation": None})
+    model: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(Connection(socket, Replies(ann, SETTINGS), SETTINGS, model).run())
+    assert await eventually(lambda: [frame["type"] for frame in socket.frames] == ["conversation", "history"], 5)
+    assert socket.frames[0]["loading"]
+    model.set_result(None)
+    assert await eventually(lambda: len(socket.frames) == 3, 5)
+    assert socket.frames[2] == {**socket.frames[0], "loading": False}
+    running.cancel()
+
+
 async def test_a_reply_that_nobody_reads_ends_as_interrupted(model: FakeModel, ann: SqliteLog) -> None:
     replies = Replies(ann, Settings(lease_seconds=LEASE, orphan_seconds=0.2))
     before = asyncio.all_tasks()

@@ -5,6 +5,8 @@ import json
 import secrets
 import time
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -22,10 +24,13 @@ class Gone(Exception):
 
 
 class Connection:
-    """A WebSocket, and what its client may do with it."""
+    """A WebSocket, and what its client may do with it. `model` is done when the model is ready to answer."""
 
-    def __init__(self, socket: WebSocket, replies: Replies, settings: Settings) -> None:
+    def __init__(
+        self, socket: WebSocket, replies: Replies, settings: Settings, model: asyncio.Future[Any] | None = None
+    ) -> None:
         self._socket, self._replies, self._settings = socket, replies, settings
+        self._loading = None if model is None or model.done() else model
         self._refused = 0
         self._plain_room: Room | None = None  # of a client that does not know turns
         self._asked: list[float] = []  # when the messages of the last minute came
@@ -41,13 +46,16 @@ class Connection:
         async with self._replies.room(conversation) as room:
             try:
                 self._plain_room = None if resuming else room
+                about = {"model": settings.model_name, "demo": settings.uses_local_model}
+                about |= {"type": "conversation", "id": conversation, "limit": settings.max_message_chars}
                 if resuming:
-                    model = {"model": settings.model_name, "demo": settings.uses_local_model}
-                    limit = {"limit": settings.max_message_chars}
-                    await self._send({"type": "conversation", "id": conversation, **model, **limit})
+                    await self._send(about | {"loading": self._loading is not None})
                 async with asyncio.TaskGroup() as tasks:  # The end of one is the end of both.
                     tasks.create_task(show(room, self._send, resuming=resuming))
                     tasks.create_task(self._obey(room, first))
+                    if resuming and self._loading:
+                        await asyncio.wait({self._loading})
+                        await self._send(about | {"loading": False})
             except* Gone:
                 pass
             finally:
@@ -109,6 +117,12 @@ class Connection:
     async def _send(self, frame: Frame) -> None:
         try:
             async with asyncio.timeout(self._settings.send_seconds):
-                await self._socket.send_text(json.dumps(frame))
+                await self._socket.send_text(_as_text(**frame) if frame["type"] == "chunk" else json.dumps(frame))
         except (TimeoutError, RuntimeError, WebSocketDisconnect):  # RuntimeError: after the server's own close
             raise Gone from None
+
+
+@lru_cache(maxsize=32)
+def _as_text(**chunk: str) -> str:
+    """Made once, however many look at the conversation."""
+    return json.dumps(chunk)

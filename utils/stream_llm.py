@@ -62,12 +62,12 @@ _model: asyncio.Future[Model] | None = None
 
 
 @asynccontextmanager
-async def open_model(settings: Settings) -> AsyncIterator[None]:
+async def open_model(settings: Settings) -> AsyncIterator[asyncio.Future[Model]]:
     """Get the model ready in the background, replies wait for it; close it in the end."""
     global _model
     _model = asyncio.ensure_future(asyncio.to_thread(Model, settings))
     try:
-        yield
+        yield _model
     finally:
         model, _model = await _model, None
         if model.client:
