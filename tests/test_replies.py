@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import nodes
+from tests.conftest import LEASE
 from tests.support import eventually
 from utils.connection import Connection
 from utils.conversation import Conversation, Event
@@ -19,7 +20,6 @@ from utils.settings import Settings
 from utils.sqlite_log import SqliteLog
 from utils.view import show
 
-LEASE = 0.4  # seconds
 SETTINGS = Settings(lease_seconds=LEASE, grace_seconds=0)
 
 
@@ -40,23 +40,6 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     model = FakeModel()
     monkeypatch.setattr(nodes, "stream_llm", model)
     return model
-
-
-@pytest.fixture
-async def path(tmp_path: Any) -> str:
-    return str(tmp_path / "chat.db")
-
-
-@pytest.fixture
-async def ann(path: str) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
-        yield log
-
-
-@pytest.fixture
-async def bob(path: str, ann: SqliteLog) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
-        yield log
 
 
 def message(id: str, replaces: str = "") -> Command:

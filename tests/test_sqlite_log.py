@@ -7,38 +7,21 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import LEASE
 from utils.conversation import Event
 from utils.log import Gap, Log, open_log
 from utils.sqlite_log import SqliteLog
 
-LEASE = 0.4  # seconds
 NOTICED = 2.0  # seconds: the limit for hearing of another process's event
 QUIET = 0.06  # seconds: longer than between two looks at the file, shorter than between two signs of life
 PROJECT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-async def path(tmp_path: Path) -> str:
-    return str(tmp_path / "chat.db")
-
-
-@pytest.fixture
-async def ann(path: str) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
-        yield log
-
-
-@pytest.fixture
-async def bob(path: str, ann: SqliteLog) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
-        yield log
 
 
 def event(n: int, turn: str = "t") -> Event:
