@@ -95,6 +95,46 @@ async def test_a_question_whose_append_failed_although_it_is_there_stays_not_ope
             assert room.conversation.turns[-1].status == "done"
 
 
+class SlowToRead(SqliteLog):
+    """Its reading waits for the test, before and after it looks into the file."""
+
+    def __init__(self, path: str, lease: float) -> None:
+        super().__init__(path, lease)
+        self.begun, self.may_look, self.has_looked, self.may_tell = (asyncio.Event() for _ in range(4))
+
+    async def read(self, conversation: str, after: int | None) -> list[tuple[int, Event]]:
+        self.begun.set()
+        await self.may_look.wait()
+        found = await super().read(conversation, after)
+        self.has_looked.set()
+        await self.may_tell.wait()
+        return found
+
+
+async def test_what_is_added_while_the_log_is_read_does_not_lose_the_place_in_it(path: str) -> None:
+    """A room that stood at an old chunk would fold all of it again, once that chunk is dropped."""
+    chunk = {"type": "chunk", "turn": "t0", "content": "Once"}
+    async with SlowToRead(path, LEASE) as log, asyncio.timeout(10):
+        log.may_look.set()
+        log.may_tell.set()
+        async with Replies(log, SETTINGS).room("c") as room:
+            await room.append({"type": "user", "turn": "t0", "worker": log.worker, "content": "Why?"})
+            for event in (log.begun, log.may_look, log.has_looked, log.may_tell):
+                event.clear()
+            reading = asyncio.create_task(room.catch_up())
+            await log.begun.wait()
+            await room.append({**chunk, "n": 0})
+            log.may_look.set()
+            await log.has_looked.wait()
+            await room.append({**chunk, "n": 1})
+            log.may_tell.set()
+            await reading
+            await log.forget("c", [id for id, event in await log.read("c", None) if event.get("n") == 0])
+            epoch = room.epoch
+            await room.catch_up()
+            assert room.epoch == epoch
+
+
 async def test_an_edit_while_a_slow_page_takes_the_history_is_shown_to_it(model: FakeModel, ann: SqliteLog) -> None:
     replies, frames = Replies(ann, SETTINGS), []
     taking, go_on = asyncio.Event(), asyncio.Event()

@@ -270,3 +270,15 @@ async def test_the_sqlite3_command_reads_the_file(ann: SqliteLog, path: str) -> 
     (row,) = json.loads(done.stdout)
     assert row["conversation"] == "c"
     assert json.loads(row["body"]) == event(0) | {"content": "Once \N{GRINNING FACE}"}
+
+
+async def test_an_append_that_is_cancelled_while_it_waits_is_never_written(ann: SqliteLog) -> None:
+    """Else it could come after a deletion, and stay."""
+    first = asyncio.create_task(ann.append("c", event(0)))
+    await asyncio.sleep(0)
+    cancelled = asyncio.create_task(ann.append("c", event(1)))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await first
+    await ann.append("c", event(2))
+    assert await contents(ann) == [0, 2]

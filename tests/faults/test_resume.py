@@ -399,6 +399,7 @@ async def test_the_limits_of_messages_turns_and_connections_refuse_and_lose_noth
             five = await again.ask("five")
             await again.until(lambda: five in again.refused)
             assert again.refused[five] == "conversation_full"
+            assert (await again.answered("4", replaces=four)).answer == "You said: 4"  # An edit adds none.
             await again.delete()
             await again.until(lambda: not again.turns)
             assert (await again.answered("five", id=five)).answer == "You said: five"
