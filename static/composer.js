@@ -1,57 +1,72 @@
-// The message box: its draft, and the rewriting of an earlier message.
+// The message box: it has the draft of the open conversation, or the text of an earlier message
+// that is being edited. The draft is stored meanwhile, and comes back after the edit.
 
-import { read, write } from './kept.js';
-import { home } from './session.js';
+import { session } from './chat/session.js';
+import * as storage from './chat/storage.js';
+import { find } from './markdown/dom.js';
 
-const prompt = document.getElementById('prompt');
+const box = find('#prompt', document, HTMLTextAreaElement);
 const sizesItself = CSS.supports('field-sizing', 'content');
 
+/** Whether a finger is what points here. */
 export const touch = matchMedia('(pointer: coarse)');
-export let editing = null; // The turn that is being rewritten: its text is in the box, and the draft waits.
 
-prompt.addEventListener('input', () => {
-  if (!editing) write('draft', prompt.value, home);
+box.addEventListener('input', () => {
+  if (!session.state.editing) writeDraft(box.value);
   fit();
 });
 
-/** Show the draft of the conversation that is open. */
+export const text = () => box.value.trimEnd();
+
 export function showDraft() {
-  editing = null;
-  put(read('draft', '', home));
+  session.edit(null);
+  put(readDraft());
   focus();
 }
 
-/** What was in the box is on its way. */
-export function sent() {
-  if (!editing) write('draft', null, home);
+/** The text was sent: show the draft, which is empty unless an earlier message was edited. */
+export function clear() {
+  if (!session.state.editing) writeDraft('');
   showDraft();
 }
 
-export function edit(turn, text) {
-  editing = turn;
-  put(text);
-  prompt.focus();
+/** @type {(turn: string, question: string) => void} */
+export function edit(turn, question) {
+  session.edit(turn);
+  put(question);
+  box.focus();
 }
 
-/** Put a text back into the box, before whatever was written since. */
-export function giveBack(text) {
-  const all = [text, read('draft', '', home)].filter(Boolean).join('\n\n');
-  write('draft', all, home);
-  edit(null, all);
+/**
+ * Put a text into the box, before the draft.
+ * @param {string} before
+ */
+export function prepend(before) {
+  writeDraft([before, readDraft()].filter(Boolean).join('\n\n'));
+  session.edit(null);
+  put(readDraft());
+  box.focus();
 }
 
 export function focus() {
-  if (!touch.matches) prompt.focus(); // On touch it would raise the keyboard.
+  // On touch it would raise the keyboard.
+  if (!touch.matches) box.focus();
 }
 
-function put(text) {
-  prompt.value = text;
-  prompt.setSelectionRange(text.length, text.length);
+const readDraft = () => storage.read('draft', '', session.state.home);
+
+/** @param {string} draft */
+const writeDraft = (draft) => storage.write('draft', draft, session.state.home);
+
+/** @param {string} value */
+function put(value) {
+  box.value = value;
+  box.setSelectionRange(value.length, value.length);
   fit();
 }
 
 function fit() {
   if (sizesItself) return;
-  prompt.style.blockSize = 'auto';
-  prompt.style.blockSize = `${prompt.scrollHeight}px`;
+  box.style.blockSize = 'auto';
+  box.style.blockSize = `${box.scrollHeight}px`;
 }

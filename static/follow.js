@@ -1,66 +1,93 @@
-// Following the end of a growing log. It is a state, not a distance: a reader who moves up, however little, is let go
-// for good; moving down to the end, or follow(), holds on again.
+// Following the end of a growing log. It is a state, not a distance: a reader who moves up,
+// however little, is not followed any more. Moving down to the end, or follow(), starts it again.
 
-const NEAR_END = 24; // px
-const DRAG = 10; // px; a finger that only taps moves less
-const UPWARD_KEYS = new Set(['ArrowUp', 'PageUp', 'Home']);
+/**
+ * Where the reader is; `unseen`: the log has grown since the reader left its end.
+ * @typedef {{ following: boolean, unseen: boolean }} Place
+ */
 
-/** `log` scrolls and `content` grows in it. `unseen`: there is more below than when the reader let go. */
+// px
+const NEAR_END = 24;
+// px; a finger that only taps moves less.
+const DRAG = 10;
+const UPWARD_KEYS = ['ArrowUp', 'PageUp', 'Home'];
+
+/**
+ * @param {HTMLElement} log  what scrolls
+ * @param {Element} content  what grows in it
+ * @param {(place: Place) => void} [changed]
+ */
 export function followEnd(log, content, changed = () => {}) {
   const end = { following: false, unseen: false, follow };
-  let top, range, heightSeen, finger;
+  let top = 0;
+  let range = 0;
+  let leftAtHeight = 0;
+  let fingerStart = 0;
 
-  const on = (type, listener) => log.addEventListener(type, listener, { passive: true });
-  on('scroll', scrolled);
-  on('wheel', ({ deltaX, deltaY, ctrlKey }) => deltaY < 0 && -deltaY > Math.abs(deltaX) && !ctrlKey && letGo());
-  // A key scrolls smoothly: unless let go at once, each line of a quick reply would undo its first pixel.
-  on('keydown', ({ key, target }) => UPWARD_KEYS.has(key) && !target.matches('textarea') && letGo());
-  on('touchstart', ({ touches }) => (finger = touches[0].clientY));
-  on('touchmove', ({ touches }) => touches[0].clientY - finger > DRAG && letGo());
+  const passive = { passive: true };
+  log.addEventListener('scroll', scrolled, passive);
+  log.addEventListener('wheel', ({ deltaX, deltaY, ctrlKey }) => {
+    if (deltaY < 0 && -deltaY > Math.abs(deltaX) && !ctrlKey) leave();
+  }, passive);
+  // A key scrolls smoothly: without leaving at once, each line of a quick reply would undo its
+  // first pixel.
+  log.addEventListener('keydown', ({ key, target }) => {
+    if (UPWARD_KEYS.includes(key) && !(target instanceof HTMLTextAreaElement)) leave();
+  }, passive);
+  log.addEventListener('touchstart', ({ touches }) => {
+    fingerStart = touches[0].clientY;
+  }, passive);
+  log.addEventListener('touchmove', ({ touches }) => {
+    if (touches[0].clientY - fingerStart > DRAG) leave();
+  }, passive);
   const resizes = new ResizeObserver(resized);
-  for (const element of [log, content]) resizes.observe(element);
+  resizes.observe(log);
+  resizes.observe(content);
   follow();
   return end;
 
-  /** Never smooth: an animation would chase an end that moves, and could not be told from the reader. */
+  /** Never smooth: an animation chases an end that moves, and seems to be a reader who scrolls. */
   function follow() {
-    become(true, false);
+    update(true, false);
     log.scrollTop = log.scrollHeight;
-    look();
+    measure();
   }
 
   function scrolled() {
     const topBefore = top;
     const gapBefore = range - top;
-    look();
+    measure();
     const gap = range - top;
     // A range that shrank also moves the log up, but then to its very end.
-    if (top < topBefore - 1 && gap > 1) letGo();
+    if (top < topBefore - 1 && gap > 1) leave();
     // Growth above also moves the log down, but then no nearer to the end.
     else if (top > topBefore && gap < gapBefore && gap <= NEAR_END) follow();
   }
 
   function resized() {
     if (end.following) return follow();
-    look();
-    if (log.scrollHeight > heightSeen) become(false, true);
+    measure();
+    if (log.scrollHeight > leftAtHeight) update(false, true);
   }
 
-  function letGo() {
+  function leave() {
     if (!end.following || range <= 0) return;
-    heightSeen = log.scrollHeight;
-    become(false, false);
+    leftAtHeight = log.scrollHeight;
+    update(false, false);
   }
 
-  function look() {
+  function measure() {
     top = log.scrollTop;
     range = log.scrollHeight - log.clientHeight;
   }
 
-  function become(following, unseen) {
+  /** @type {(following: boolean, unseen: boolean) => void} */
+  function update(following, unseen) {
     if (following === end.following && unseen === end.unseen) return;
-    Object.assign(end, { following, unseen });
-    log.style.overflowAnchor = following ? 'none' : 'auto'; // Growth above a reader moves nothing.
+    end.following = following;
+    end.unseen = unseen;
+    // Growth above a reader moves nothing.
+    log.style.overflowAnchor = following ? 'none' : 'auto';
     changed({ following, unseen });
   }
 }

@@ -1,60 +1,81 @@
-// The past conversations and the colours: in a sidebar where there is room, in a drawer elsewhere.
+// The past conversations and the theme: in a sidebar where there is room, in a drawer elsewhere.
 
-import { element, morph } from './dom.js';
-import { byDay, past, read, rename, titleOf, write } from './kept.js';
-import { home } from './session.js';
+import { byDay } from './chat/days.js';
+import { session } from './chat/session.js';
+import { past, read, rename, titleOf, write } from './chat/storage.js';
+import { copyOf, element, find, morph } from './markdown/dom.js';
 
-const $ = (id) => document.getElementById(id);
+/** @import { Past } from './chat/storage.js' */
+
 const { dataset } = document.documentElement;
+const app = find('#app');
+const drawer = find('#drawer', document, HTMLDialogElement);
+const nameField = find('#name', document, HTMLInputElement);
 const wide = matchMedia('(min-width: 60rem)');
 let drawn = '';
 
-if (/Mac|iP/.test(navigator.platform)) $('new-keys').textContent = '⌘⇧O';
+if (/Mac|iP/.test(navigator.platform)) find('#new-keys').textContent = '⌘⇧O';
 wide.addEventListener('change', place);
 place();
 setClosed(read('sidebar-closed', false));
 
 export function drawSidebar() {
-  dataset.theme = read('theme', dataset.theme); // Another tab may have changed it, or the list.
+  const { home } = session.state;
+  // Another tab may have changed the theme or the list.
+  dataset.theme = read('theme', dataset.theme);
   const now = JSON.stringify([home, dataset.theme, new Date().getDate(), past()]);
   if (now === drawn) return;
   drawn = now;
-  for (const button of $('themes').children) button.ariaPressed = String(button.value === dataset.theme);
+  for (const button of find('#themes').querySelectorAll('button')) {
+    button.ariaPressed = String(button.value === dataset.theme);
+  }
   const list = element('nav');
   for (const [day, items] of byDay(past())) {
-    list.append(element('h2', {}, day), element('ul', {}, ...items.map(drawItem)));
+    const nodes = items.map((item) => drawItem(item, home));
+    list.append(element('h2', {}, day), element('ul', {}, ...nodes));
   }
-  morph($('past'), list); // Not anew: the focus would be lost.
+  // Not anew: the focus would be lost.
+  morph(find('#past'), list);
 }
 
-function drawItem({ id, title }) {
-  const item = $('past-item').content.firstElementChild.cloneNode(true);
-  const [open, edit, bin] = item.children;
+/** @type {(item: Past, home: string | null) => HTMLElement} */
+function drawItem({ id, title }, home) {
+  const item = copyOf('#past-item');
+  const open = find('.open', item);
   item.dataset.id = id;
-  open.textContent = open.title = title;
+  open.textContent = title;
+  open.title = title;
   if (id === home) open.setAttribute('aria-current', 'page');
-  edit.ariaLabel = `Rename “${title}”`;
-  bin.ariaLabel = `Delete “${title}”`;
+  find('[data-do=rename]', item).ariaLabel = `Rename “${title}”`;
+  find('[data-do=remove]', item).ariaLabel = `Delete “${title}”`;
   return item;
 }
 
+/** @param {string} id */
 export function askForName(id) {
-  $('name').value = titleOf(id);
-  ask($('rename'), () => rename(id, $('name').value.trim() || titleOf(id)));
-  $('name').select();
+  const title = titleOf(id) ?? '';
+  nameField.value = title;
+  ask('#rename', () => rename(id, nameField.value.trim() || title));
+  nameField.select();
 }
 
+/** @type {(id: string, remove: (id: string) => void) => void} */
 export function askToRemove(id, remove) {
-  $('sure-name').textContent = titleOf(id);
-  ask($('sure'), () => remove(id));
+  find('#sure-name').textContent = titleOf(id) ?? '';
+  ask('#sure', () => remove(id));
 }
 
-function ask(dialog, act) {
+/** @type {(selector: string, confirmed: () => void) => void} */
+function ask(selector, confirmed) {
+  const dialog = find(selector, document, HTMLDialogElement);
   dialog.returnValue = '';
-  dialog.onclose = () => dialog.returnValue === 'yes' && act();
+  dialog.onclose = () => {
+    if (dialog.returnValue === 'yes') confirmed();
+  };
   dialog.showModal();
 }
 
+/** @param {string} theme */
 export function chooseTheme(theme) {
   dataset.theme = theme;
   write('theme', theme);
@@ -62,20 +83,25 @@ export function chooseTheme(theme) {
 
 export function show() {
   if (wide.matches) setClosed(false);
-  else $('drawer').showModal();
+  else drawer.showModal();
 }
 
 export function hide() {
   if (wide.matches) setClosed(true);
-  $('drawer').close();
+  closeDrawer();
 }
 
+export function closeDrawer() {
+  drawer.close();
+}
+
+/** @param {boolean} closed */
 function setClosed(closed) {
-  $('app').classList.toggle('side-closed', closed);
+  app.classList.toggle('side-closed', closed);
   write('sidebar-closed', closed || null);
 }
 
 function place() {
-  $('drawer').close();
-  $(wide.matches ? 'aside' : 'drawer').append($('side'));
+  closeDrawer();
+  find(wide.matches ? '#aside' : '#drawer').append(find('#side'));
 }

@@ -1,6 +1,8 @@
-// A classic script in the head: it runs before the first paint, so that the colours somebody chose do not flash.
+// A classic script in the head: it runs before the first paint, so that no wrong colour flashes.
+document.documentElement.dataset.theme = 'system';
 try {
-  document.documentElement.dataset.theme = JSON.parse(localStorage.getItem('pocket-chat:theme')) ?? 'system';
+  const stored = JSON.parse(localStorage.getItem('pocket-chat:theme') ?? 'null');
+  if (stored) document.documentElement.dataset.theme = stored;
 } catch {
-  document.documentElement.dataset.theme = 'system'; // Accepted: where nothing can be kept, no choice is.
+  // Accepted: where nothing can be stored, no choice is.
 }

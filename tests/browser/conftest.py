@@ -1,4 +1,4 @@
-"""A browser for all tests of a run, and a page that notes whatever breaks its content policy."""
+"""A browser for all tests of a run, the page as a person opens it, and the page's modules alone."""
 
 import os
 import shutil
@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.browser.site import ROOT, Site, serve
+from tests.browser.page import Chat, chatting
+from tests.browser.site import ROOT, Site, opened, serve
+from tests.support import Server
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -40,6 +42,12 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture
+async def chat(browser: Browser, server: Server) -> AsyncIterator[Chat]:
+    async with chatting(browser, server.url) as chat:
+        yield chat
+
+
 @pytest.fixture(scope="session")
 async def site() -> AsyncIterator[Site]:
     async with serve() as site:
@@ -49,9 +57,5 @@ async def site() -> AsyncIterator[Site]:
 @pytest.fixture
 async def harness(browser: Browser, site: Site) -> AsyncIterator[Page]:
     """The modules of the page, alone, under its content policy."""
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.goto(site.url + "/harness.html")
-    await page.wait_for_function("() => window.ready")
-    yield page
-    await context.close()
+    async with opened(browser, site.url + "/harness.html") as page:
+        yield page

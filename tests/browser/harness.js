@@ -1,23 +1,27 @@
 import { followEnd } from '/static/follow.js';
-import { highlight } from '/static/highlight.js';
-import { streamMarkdown } from '/static/markdown.js';
-import { loadMarkdown, parser } from '/static/markup.js';
-import { shape } from '/shape.js';
+import { highlight } from '/static/markdown/highlight.js';
+import { streamMarkdown } from '/static/markdown/stream.js';
+import { loadMarkdown } from '/static/markdown/tokens.js';
+import { hasRawHtml, shape, shapeOfHtml } from '/shape.js';
 
 window.violations = [];
 document.addEventListener('securitypolicyviolation', event => violations.push(event.violatedDirective));
 
-Object.assign(window, { followEnd, streamMarkdown, highlight, shape });
+/** A view in `root` that shows all it is given at once: paint(text), finish(text). */
+window.paintedView = (root = document.createElement('div'), onCode = undefined) => {
+  const view = streamMarkdown(root, onCode);
+  const paint = text => {
+    view.write(text);
+    view.paint();
+  };
+  return { root, paint, finish: view.finish };
+};
 
 /** Renders `text`, painted whenever it has grown to one of `lengths`. */
 window.render = (text, lengths = [], onCode = undefined) => {
-  const root = document.createElement('div');
-  const view = streamMarkdown(root, onCode);
-  for (const length of lengths) {
-    view.write(text.slice(0, length));
-    view.paint();
-  }
-  view.finish(text);
+  const { root, paint, finish } = paintedView(undefined, onCode);
+  for (const length of lengths) paint(text.slice(0, length));
+  finish(text);
   return root;
 };
 
@@ -26,9 +30,9 @@ window.everyLength = (text, step = 1) =>
 
 /** The lengths at which `text` may be cut in two, or "letters", where streaming ends in another DOM. */
 window.differences = text => {
-  const whole = window.render(text);
-  const cuts = window.everyLength(text).filter(length => !window.render(text, [length]).isEqualNode(whole));
-  const letters = window.render(text, window.everyLength(text)).isEqualNode(whole);
+  const whole = render(text);
+  const cuts = everyLength(text).filter(length => !render(text, [length]).isEqualNode(whole));
+  const letters = render(text, everyLength(text)).isEqualNode(whole);
   return letters ? cuts : [...cuts, 'letters'];
 };
 
@@ -58,6 +62,6 @@ window.forbidden = root => [...root.querySelectorAll('*')].flatMap(node => {
 
 window.frame = () => new Promise(resolve => requestAnimationFrame(resolve));
 
-await loadMarkdown();
-window.parser = parser;
+const parser = await loadMarkdown();
+Object.assign(window, { followEnd, streamMarkdown, highlight, parser, shape, shapeOfHtml, hasRawHtml });
 window.ready = true;

@@ -1,25 +1,25 @@
 """The page as a person uses it: a small vocabulary for the tests in a browser."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, WebSocketRoute, expect
 
 from tests.support import Call, FakeOpenAI, Server, eventually
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LIMIT_MS = 8_000
 
-# What is in a sentence that a person reads, and what a screen reader is told: all of it, in order.
-HEARING = """
-window.heard = [];
+# What a screen reader announces, all of it, in order.
+ANNOUNCED = """
+window.announced = [];
 addEventListener('DOMContentLoaded', () => {
   for (const id of ['say', 'alarm']) {
     const node = document.getElementById(id);
-    const listener = new MutationObserver(() => node.textContent && heard.push(node.textContent));
+    const listener = new MutationObserver(() => node.textContent && announced.push(node.textContent));
     if (node) listener.observe(node, { childList: true });
   }
 });
@@ -30,30 +30,38 @@ addEventListener('securitypolicyviolation', ({ violatedDirective }) => console.e
 class Chat:
     """One tab with the chat in it."""
 
-    def __init__(self, page: Page, faults: list[str]) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
-        self.faults = faults  # what the console complained of, and requests to other hosts
+        # What the console complained of, and requests to other hosts.
+        self.faults: list[str] = []
         self.prompt = page.get_by_label("Message", exact=True)
         self.turns = page.locator(".turn")
         self.questions = page.locator(".you .body")
         self.replies = page.locator(".bot .md")
+        self.last_reply = self.replies.last
         self.hint = page.locator("#remark")
         self.title = page.locator("#title")
         self.past = page.locator("#past .open")
-        self.stop_button = page.get_by_role("button", name="Stop generating")
-        self.send_button = page.get_by_role("button", name="Send message")
+        self.stop_button = self.button("Stop generating")
+        self.send_button = self.button("Send message")
+        self.menu_button = self.button("Open conversations")
+        self.down_button = self.button("Jump to latest")
+
+    def button(self, name: str, *, exact: bool = False) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=exact)
 
     def turn(self, status: str) -> Locator:
         """Turns with this status: waiting, open, refused, or how they ended."""
         return self.page.locator(f".turn[data-status={status}]")
 
-    @property
-    def last_reply(self) -> Locator:
-        return self.replies.last
-
     async def send(self, text: str) -> None:
         await self.prompt.fill(text)
         await self.prompt.press("Enter")
+
+    async def send_with_button(self, text: str) -> None:
+        """As on a phone, where Enter is a new line."""
+        await self.prompt.fill(text)
+        await self.send_button.click()
 
     async def ask(self, text: str) -> None:
         """Send it and wait for the end of its reply, whatever that is."""
@@ -62,20 +70,55 @@ class Chat:
         await expect(self.turns).to_have_count(turns + 1)
         await expect(self.turns.last.locator(".bot")).to_have_attribute("aria-busy", "false")
 
+    async def start(self, openai: FakeOpenAI, question: str, text: str) -> Call:
+        """Send a question whose reply the test writes by hand, and wait until the first text of it shows."""
+        by_hand(openai)
+        await self.send(question)
+        call = await openai.next_call()
+        await call.text(text)
+        await expect(self.last_reply).to_have_text(text)
+        return call
+
+    async def finish(self, call: Call, turns: int = 1) -> None:
+        """End a reply that is written by hand; then so many turns are done."""
+        await call.finish()
+        await expect(self.turn("done")).to_have_count(turns)
+
     async def copied(self) -> str:
-        """What is in the clipboard, once the page has said that it copied something."""
+        """What is in the clipboard, once the page has announced that it copied something."""
         await expect(self.page.locator("#say")).to_have_text("Copied")
         text: str = await self.page.evaluate("navigator.clipboard.readText()")
         return text
 
-    async def heard(self) -> list[str]:
-        """All that was said to a screen reader so far."""
-        heard: list[str] = await self.page.evaluate("heard")
-        return heard
+    async def announced(self) -> list[str]:
+        announced: list[str] = await self.page.evaluate("announced")
+        return announced
 
     async def sees(self, condition: str, argument: Any = None) -> None:
         """Wait until a condition, a JavaScript expression, holds in the page."""
         await self.page.wait_for_function(f"argument => {condition}", arg=argument)
+
+
+class Sockets:
+    """The sockets of a browser, in the test's hand."""
+
+    def __init__(self) -> None:
+        self.all: list[WebSocketRoute] = []
+        # The code that closes each new socket; with None it is connected to the server.
+        self.close_code: int | None = None
+        # A socket over which nothing more comes from the server.
+        self.dead: WebSocketRoute | None = None
+
+    async def route(self, socket: WebSocketRoute) -> None:
+        def forward(frame: str | bytes) -> None:
+            if socket is not self.dead:
+                socket.send(frame)
+
+        self.all.append(socket)
+        if self.close_code is None:
+            socket.connect_to_server().on_message(forward)
+        else:
+            await socket.close(code=self.close_code)
 
 
 @asynccontextmanager
@@ -89,38 +132,44 @@ async def chatting(browser: Browser, url: str, **options: Any) -> AsyncIterator[
 
 @asynccontextmanager
 async def person(browser: Browser, **options: Any) -> AsyncIterator[BrowserContext]:
-    options = {
-        "viewport": {"width": 1280, "height": 860},
-        "permissions": ["clipboard-read", "clipboard-write"],
-    } | options
-    context = await browser.new_context(**options)
+    size = {"width": 1280, "height": 860}
+    permissions = ["clipboard-read", "clipboard-write"]
+    context = await browser.new_context(**{"viewport": size, "permissions": permissions} | options)
     context.set_default_timeout(LIMIT_MS)
-    await context.add_init_script(HEARING)
+    await context.add_init_script(ANNOUNCED)
     yield context
     await context.close()
 
 
-async def open_tab(
-    context: BrowserContext, url: str, *, prepare: Callable[[Page], Awaitable[None]] | None = None
-) -> Chat:
-    page = await context.new_page()
-    faults: list[str] = []
+@asynccontextmanager
+async def with_sockets(
+    browser: Browser, close_code: int | None = None
+) -> AsyncIterator[tuple[BrowserContext, Sockets]]:
+    """A new person, whose sockets and whose clock are in the test's hand."""
+    sockets = Sockets()
+    sockets.close_code = close_code
+    async with person(browser) as context:
+        await context.clock.install()
+        await context.route_web_socket("**/ws", sockets.route)
+        yield context, sockets
 
-    def note(message: ConsoleMessage) -> None:
+
+async def open_tab(context: BrowserContext, url: str) -> Chat:
+    chat = Chat(await context.new_page())
+
+    def note_message(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith("WebSocket connection to"):
-            faults.append(message.text)
+            chat.faults.append(message.text)
 
-    def look(request: Request) -> None:
+    def note_request(request: Request) -> None:
         if urlsplit(request.url).netloc != urlsplit(url).netloc:
-            faults.append(request.url)
+            chat.faults.append(request.url)
 
-    page.on("console", note)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", look)
-    if prepare:
-        await prepare(page)
-    await page.goto(url)
-    return Chat(page, faults)
+    chat.page.on("console", note_message)
+    chat.page.on("pageerror", lambda error: chat.faults.append(str(error)))
+    chat.page.on("request", note_request)
+    await chat.page.goto(url)
+    return chat
 
 
 def by_hand(openai: FakeOpenAI) -> None:
@@ -138,14 +187,7 @@ async def restarted(server: Server) -> None:
     await server.__aenter__()
 
 
-async def in_pieces(call: Call, text: str, size: int) -> None:
-    """Write a reply in pieces of so many characters; a surrogate pair counts as one."""
-    for start in range(0, len(text), size):
-        await call.text(text[start : start + size])
-    await call.finish()
-
-
 async def storage(chat: Chat) -> dict[str, Any]:
-    """What the page keeps in this browser."""
-    kept = await chat.page.evaluate("({ ...localStorage })")
-    return {name.removeprefix("pocket-chat:"): json.loads(value) for name, value in kept.items()}
+    """What the page stores in this browser."""
+    stored = await chat.page.evaluate("({ ...localStorage })")
+    return {name.removeprefix("pocket-chat:"): json.loads(value) for name, value in stored.items()}

@@ -30,3 +30,11 @@ function absolute(node, attribute) {
 }
 
 const escape = text => text.replace(/[&<>]/g, character => `&#${character.charCodeAt(0)};`);
+
+/** What the specification expects. Only without a policy, since it parses HTML text. */
+export const shapeOfHtml = html => shape(new DOMParser().parseFromString(html, 'text/html').body);
+
+export const hasRawHtml = markdown => {
+  const tokens = new parser.constructor({ html: true }).parse(markdown, {});
+  return tokens.flatMap(token => [token, ...token.children ?? []]).some(token => /^html_/.test(token.type));
+};

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from playwright.async_api import Browser, Page
 
 from main import VENDOR
 
@@ -36,16 +37,32 @@ async def serve() -> AsyncIterator[Site]:
         await runner.cleanup()
 
 
+@asynccontextmanager
+async def opened(browser: Browser, url: str, *, without: str | None = None) -> AsyncIterator[Page]:
+    """A page of this site, once its scripts have run; `without` what the pattern matches."""
+    context = await browser.new_context()
+    if without:
+        await context.route(without, lambda route: route.fulfill(status=404))
+    page = await context.new_page()
+    await page.goto(url)
+    await page.wait_for_function("() => window.ready")
+    yield page
+    await context.close()
+
+
 async def _answer(request: web.Request) -> web.Response:
+    headers = {"Content-Security-Policy": POLICY}
     match request.match_info["path"].partition("/"):
         case "static", _, name:
             file = ROOT / "static" / name
         case "vendor", _, name:
             library, _, name = name.partition("/")
             file = ROOT / "node_modules" / VENDOR.get(library, "none") / name
+        case "without-policy", _, name:
+            file = Path(__file__).parent / name
+            headers = {}
         case name, _, _:
             file = Path(__file__).parent / name
     if not file.is_file():
         raise web.HTTPNotFound
-    headers = {} if file.name == "expected.html" else {"Content-Security-Policy": POLICY}
     return web.Response(body=file.read_bytes(), content_type=KINDS[file.suffix], charset="utf-8", headers=headers)

@@ -10,32 +10,21 @@ from tests.browser.page import PHONE, Chat, by_hand, chatting
 from tests.support import FakeOpenAI, Server
 
 AXE = (Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js").read_text()
-WIDE = (
-    "A very_long_word_"
-    + "that_does_not_end_" * 20
-    + "\n\n```\n"
-    + "x" * 300
-    + "\n```\n\n|"
-    + " cell |" * 20
-    + "\n|"
-    + "---|" * 20
-)
+IS_TRAPPED = "drawer.contains(document.activeElement) || document.activeElement === document.body"
+WIDE = "\n\n".join(["A very" + "_long_word" * 40, f"```\n{'x' * 300}\n```", f"|{' cell |' * 20}\n|{'---|' * 20}"])
 
 
-async def test_30_the_drawer_keeps_the_focus_and_gives_it_back(browser: Browser, server: Server) -> None:
+async def test_30_the_drawer_traps_the_focus_and_returns_it(browser: Browser, server: Server) -> None:
     async with chatting(browser, server.url, **PHONE) as chat:
-        menu = chat.page.get_by_role("button", name="Open conversations")
-        await menu.focus()
+        await chat.menu_button.focus()
         await chat.page.keyboard.press("Enter")
         await expect(chat.page.get_by_role("dialog", name="Conversations")).to_be_visible()
         for _ in range(12):
             await chat.page.keyboard.press("Tab")
-            assert await chat.page.evaluate(
-                "drawer.contains(document.activeElement) || document.activeElement === document.body"
-            )
+            assert await chat.page.evaluate(IS_TRAPPED)
         await chat.page.keyboard.press("Escape")
         await expect(chat.page.get_by_role("dialog")).to_be_hidden()
-        await expect(menu).to_be_focused()
+        await expect(chat.menu_button).to_be_focused()
 
 
 @pytest.mark.parametrize("size", [{"viewport": {"width": 1280, "height": 860}}, PHONE], ids=["1280", "390"])
@@ -51,108 +40,91 @@ async def test_31_axe_finds_nothing(
             "# Title\n\nText, `code`, [link](https://example.com).\n\n",
             "```python\nx = 1\n```\n\n|a|b|\n|-|-|\n|1|2|\n",
         )
-        await ask(chat, "Show everything")
+        await chat.send_with_button("Show everything")
         await expect(chat.turn("done")).to_have_count(1)
         await finds_nothing(chat, "chat")
 
         openai.answers(lambda call: call.refuse(500))
-        await ask(chat, "Fail")
+        await chat.send_with_button("Fail")
         await expect(chat.turn("error")).to_have_count(1)
         await finds_nothing(chat, "error")
 
         by_hand(openai)
-        await ask(chat, "Go on")
+        await chat.send_with_button("Go on")
         call = await openai.next_call()
         await call.delta({"reasoning_content": "Hm"})
         await call.text("As I was")
         await expect(chat.last_reply).to_have_text("As I was")
         await chat.prompt.fill("A draft")
         await finds_nothing(chat, "streaming")
-        await call.finish()
-        await expect(chat.turn("done")).to_have_count(2)
+        await chat.finish(call, 2)
 
         if "is_mobile" in size:
-            await chat.page.get_by_role("button", name="Open conversations").tap()
+            await chat.menu_button.tap()
         else:
             await chat.past.hover()
-            await chat.page.get_by_role("button", name="Delete “").click()
+            await chat.button("Delete “").click()
         await expect(chat.page.get_by_role("dialog")).to_be_visible()
         await finds_nothing(chat, "dialog")
 
 
-async def test_32_all_of_it_works_by_keyboard_alone(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
+async def test_32_all_of_it_works_by_keyboard_alone(chat: Chat, openai: FakeOpenAI) -> None:
     openai.says("Text\n\n```\ncode\n```\n")
-    async with chatting(browser, server.url) as chat:
-        keys = chat.page.keyboard
-        await keys.type("Hello")
-        await keys.press("Enter")
-        await expect(chat.turn("done")).to_have_count(1)
-        await back_to(chat, "Copy")
-        await keys.press("Enter")
-        assert await chat.copied() == "code\n"
-        await back_to(chat, "Edit message")
-        await keys.press("Enter")
-        await expect(chat.prompt).to_have_value("Hello")
-        await expect(chat.prompt).to_be_focused()
-        await keys.press("Escape")
-        await keys.press("Control+Shift+O")
-        await expect(chat.title).to_have_text("New chat")
-        await expect(chat.prompt).to_be_focused()
-        await back_to(chat, "Rename “Hello”")
-        await keys.press("Enter")
-        await keys.type("Renamed")
-        await keys.press("Enter")
-        await expect(chat.past).to_have_text(["Renamed"])
-        await expect(chat.page.get_by_role("button", name="Rename “Renamed”")).to_be_focused()
-        await back_to(chat, "Delete “Renamed”")
-        await keys.press("Enter")
-        await expect(chat.page.get_by_role("button", name="Cancel")).to_be_focused()
-        await keys.press("Escape")
-        await back_to(chat, "Renamed")
-        await keys.press("Enter")
-        await expect(chat.questions).to_have_text(["Hello"])
-        await back_to(chat, "Skip to message box", backwards=False)
-        await keys.press("Enter")
-        await expect(chat.prompt).to_be_focused()
+    keys = chat.page.keyboard
+    await keys.type("Hello")
+    await keys.press("Enter")
+    await expect(chat.turn("done")).to_have_count(1)
+    await back_to(chat, "Copy")
+    await keys.press("Enter")
+    assert await chat.copied() == "code\n"
+    await back_to(chat, "Edit message")
+    await keys.press("Enter")
+    await expect(chat.prompt).to_have_value("Hello")
+    await expect(chat.prompt).to_be_focused()
+    await keys.press("Escape")
+    await keys.press("Control+Shift+O")
+    await expect(chat.title).to_have_text("New chat")
+    await expect(chat.prompt).to_be_focused()
+    await back_to(chat, "Rename “Hello”")
+    await keys.press("Enter")
+    await keys.type("Renamed")
+    await keys.press("Enter")
+    await expect(chat.past).to_have_text(["Renamed"])
+    await expect(chat.button("Rename “Renamed”")).to_be_focused()
+    await back_to(chat, "Delete “Renamed”")
+    await keys.press("Enter")
+    await expect(chat.button("Cancel")).to_be_focused()
+    await keys.press("Escape")
+    await back_to(chat, "Renamed")
+    await keys.press("Enter")
+    await expect(chat.questions).to_have_text(["Hello"])
+    await back_to(chat, "Skip to message box", backwards=False)
+    await keys.press("Enter")
+    await expect(chat.prompt).to_be_focused()
 
 
-async def test_33_a_screen_reader_hears_what_happens_and_not_each_letter(
-    browser: Browser, server: Server, openai: FakeOpenAI
-) -> None:
-    async with chatting(browser, server.url) as chat:
-        await expect(chat.page.get_by_role("log")).to_have_attribute("aria-live", "off")
-        by_hand(openai)
-        await chat.send("Hello")
-        call = await openai.next_call()
-        for word in ("One", " two", " three"):
-            await call.text(word)
-        await call.finish()
-        await expect(chat.turn("done")).to_have_count(1)
-        await chat.send("Again")
-        call = await openai.next_call()
-        await call.text("One")
-        await expect(chat.last_reply).to_have_text("One")
-        await chat.stop_button.click()
-        await expect(chat.turn("stopped")).to_have_count(1)
-        openai.answers(lambda call: call.refuse(500))
-        await chat.ask("Fail")
-        await chat.page.get_by_role("button", name="Copy reply").first.click()
-        await chat.copied()
-        assert await chat.heard() == [
-            "Assistant is replying",
-            "Reply complete",
-            "Assistant is replying",
-            "Stopped",
-            "Assistant is replying",
-            "The model's service failed.",
-            "Copied",
-        ]
+async def test_33_a_screen_reader_announces_steps_and_not_letters(chat: Chat, openai: FakeOpenAI) -> None:
+    await expect(chat.page.get_by_role("log")).to_have_attribute("aria-live", "off")
+    by_hand(openai)
+    await chat.send("Hello")
+    call = await openai.next_call()
+    for word in ("One", " two", " three"):
+        await call.text(word)
+    await chat.finish(call)
+    call = await chat.start(openai, "Again", "One")
+    await chat.stop_button.click()
+    await expect(chat.turn("stopped")).to_have_count(1)
+    openai.answers(lambda call: call.refuse(500))
+    await chat.ask("Fail")
+    await chat.button("Copy reply").first.click()
+    await chat.copied()
+    replies = ["Assistant is replying", "Reply complete", "Assistant is replying", "Stopped"]
+    failure = ["Assistant is replying", "The model's service failed."]
+    assert await chat.announced() == [*replies, *failure, "Copied"]
 
 
 @pytest.mark.parametrize("width", [320, 640])
-async def test_34_nothing_scrolls_sideways_when_it_is_narrow_or_large(
-    browser: Browser, server: Server, openai: FakeOpenAI, width: int
-) -> None:
+async def test_34_nothing_scrolls_sideways(browser: Browser, server: Server, openai: FakeOpenAI, width: int) -> None:
     openai.says(WIDE)
     # 640 wide with two device pixels each is what a window of 1280 is at 200 %.
     size = {"viewport": {"width": width, "height": 600}, "device_scale_factor": 2}
@@ -162,24 +134,21 @@ async def test_34_nothing_scrolls_sideways_when_it_is_narrow_or_large(
         await fits(chat.page)
         for wide in (chat.last_reply.locator(".tbl"), chat.last_reply.locator("pre")):
             assert await wide.evaluate("node => (node.scrollLeft = 1000, node.scrollLeft)") > 0, "out of reach"
-        await chat.page.get_by_role("button", name="Open conversations").click()
+        await chat.menu_button.click()
         await fits(chat.page)
 
 
-@pytest.mark.parametrize("size", [PHONE])
-async def test_targets_are_large_enough_for_a_finger(
-    browser: Browser, server: Server, openai: FakeOpenAI, size: dict[str, Any]
-) -> None:
+async def test_targets_are_large_enough_for_a_finger(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
     openai.says("Text\n\n```\ncode\n```\n")
-    async with chatting(browser, server.url, **size) as chat:
-        await ask(chat, "Hello")
+    async with chatting(browser, server.url, **PHONE) as chat:
+        await chat.send_with_button("Hello")
         await expect(chat.turn("done")).to_have_count(1)
         assert await small_targets(chat.page) == []
-        await chat.page.get_by_role("button", name="Open conversations").tap()
+        await chat.menu_button.tap()
         assert await small_targets(chat.page) == []
 
 
-async def test_35_motion_is_reduced_for_who_asks(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
+async def test_35_motion_is_reduced_if_asked(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
     by_hand(openai)
     async with chatting(browser, server.url, reduced_motion="reduce") as chat:
         await chat.send("Hello")
@@ -188,24 +157,22 @@ async def test_35_motion_is_reduced_for_who_asks(browser: Browser, server: Serve
         await call.text("Text")
         await expect(chat.last_reply).to_have_text("Text")
         assert await chat.page.evaluate("document.getAnimations().length") == 0
-        await call.finish()
-        await expect(chat.turn("done")).to_have_count(1)
+        await chat.finish(call)
 
 
-async def test_35_light_and_dark_are_as_the_system_has_it_or_as_chosen(browser: Browser, server: Server) -> None:
+async def test_35_light_or_dark_is_as_chosen_or_matches_the_system(browser: Browser, server: Server) -> None:
     async with chatting(browser, server.url, color_scheme="dark") as chat:
         assert await is_dark(chat)
-        light = chat.page.get_by_role("button", name="Light")
-        await light.click()
+        await chat.button("Light").click()
         assert not await is_dark(chat)
-        await expect(light).to_have_attribute("aria-pressed", "true")
+        await expect(chat.button("Light")).to_have_attribute("aria-pressed", "true")
         await chat.page.reload()
         assert not await is_dark(chat)
-        await chat.page.get_by_role("button", name="As the system").click()
+        await chat.button("Match the system").click()
         assert await is_dark(chat)
         await chat.page.emulate_media(color_scheme="light")
         assert not await is_dark(chat)
-        await chat.page.get_by_role("button", name="Dark").click()
+        await chat.button("Dark").click()
         assert await is_dark(chat)
 
 
@@ -217,16 +184,10 @@ async def test_forced_colours_keep_the_borders(browser: Browser, server: Server,
             assert await part.evaluate("node => getComputedStyle(node).borderTopWidth") == "1px"
 
 
-async def ask(chat: Chat, text: str) -> None:
-    await chat.prompt.fill(text)
-    await chat.send_button.click()
-
-
 async def finds_nothing(chat: Chat, state: str) -> None:
     await chat.page.evaluate(AXE)
-    await chat.page.evaluate(
-        "Promise.all(document.getAnimations().map((it) => it instanceof CSSTransition && it.finished))"
-    )
+    transitions = "document.getAnimations().filter((it) => it instanceof CSSTransition)"
+    await chat.page.evaluate(f"Promise.all({transitions}.map((it) => it.finished))")
     found = await chat.page.evaluate("axe.run().then(({ violations }) => violations)")
     assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == [], state
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.browser.hostile import PAYLOADS
-from tests.browser.site import ROOT, Site
+from tests.browser.site import ROOT, Site, opened
 
 Example = dict[str, Any]
 
@@ -27,16 +27,12 @@ def examples() -> list[Example]:
 
 
 async def test_commonmark_is_read_as_specified(harness: Page, browser: Browser, site: Site) -> None:
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.goto(site.url + "/expected.html")
-    await page.wait_for_function("() => window.ready")
     every = examples()
-    raw = await page.evaluate("examples => examples.map(it => hasRawHtml(it.markdown))", every)
+    raw = await harness.evaluate("examples => examples.map(it => hasRawHtml(it.markdown))", every)
     chosen = [example for example, has_html in zip(every, raw, strict=True) if not has_html]
-    wanted = await page.evaluate("examples => examples.map(it => shapeOfHtml(it.html))", chosen)
+    async with opened(browser, site.url + "/without-policy/harness.html") as page:
+        wanted = await page.evaluate("examples => examples.map(it => shapeOfHtml(it.html))", chosen)
     got = await harness.evaluate("examples => examples.map(it => shape(render(it.markdown)))", chosen)
-    await context.close()
     wrong = {
         example["number"]: (want, have) for example, want, have in zip(chosen, wanted, got, strict=True) if want != have
     }
@@ -52,7 +48,7 @@ async def test_all_examples_end_the_same_however_they_are_cut(harness: Page) -> 
 
 
 @pytest.mark.parametrize("step", [0, 1, 7])
-async def test_a_hostile_reply_stays_text(harness: Page, step: int) -> None:
+async def test_S08_a_hostile_reply_stays_text(harness: Page, step: int) -> None:
     requests: list[str] = []
     harness.on("request", lambda request: requests.append(request.url))
     found = await harness.evaluate(
@@ -70,12 +66,12 @@ async def test_a_hostile_reply_stays_text(harness: Page, step: int) -> None:
     assert requests == []
 
 
-async def test_raw_html_is_text(harness: Page) -> None:
+async def test_S08_raw_html_is_text(harness: Page) -> None:
     text = await harness.evaluate("""() => render('<b onclick="x()">bold</b>').textContent""")
     assert text == '<b onclick="x()">bold</b>'
 
 
-async def test_an_image_is_a_link_that_nothing_fetches(harness: Page) -> None:
+async def test_S09_an_image_is_a_link_that_nothing_fetches(harness: Page) -> None:
     html = await harness.evaluate("() => render('![the *cat*](https://example.com/cat.png)').innerHTML")
     link = 'class="image" href="https://example.com/cat.png" rel="noopener noreferrer nofollow" target="_blank"'
     assert html == f"<p><a {link}>the cat</a></p>"
@@ -103,10 +99,10 @@ async def test_half_a_reply_never_shows_what_the_whole_will_not(harness: Page) -
     """Apart from the signs of what is still open: no bare marker, half a table or half a fence is seen."""
     flashes = await harness.evaluate(
         r"""text => {
-            const root = document.createElement('div'), view = streamMarkdown(root), seen = [];
+            const { root, paint } = paintedView();
+            const seen = [];
             for (const length of everyLength(text)) {
-                view.write(text.slice(0, length));
-                view.paint();
+                paint(text.slice(0, length));
                 for (const node of root.querySelectorAll('p, li')) {
                     const line = (node.firstChild?.data ?? '').split('\n').at(-1);
                     if (/^ *(\||```|~~~|#+$|[-*+]$|\d+[.)]?$)/.test(line)) seen.push(line);
@@ -131,14 +127,11 @@ async def test_half_a_reply_never_shows_what_the_whole_will_not(harness: Page) -
         ("* one *two*", "<ul><li>one <em>two</em></li></ul>"),
     ],
 )
-async def test_a_marker_that_closes_is_shown_as_closed_and_half_of_one_waits(
-    harness: Page, half: str, shown: str
-) -> None:
+async def test_a_marker_that_closes_is_shown_and_half_of_one_waits(harness: Page, half: str, shown: str) -> None:
     html = await harness.evaluate(
         """text => {
-            const root = document.createElement('div'), view = streamMarkdown(root);
-            view.write(text);
-            view.paint();
+            const { root, paint } = paintedView();
+            paint(text);
             return root.innerHTML.replaceAll('\\n', '');
         }""",
         half,
@@ -149,21 +142,18 @@ async def test_a_marker_that_closes_is_shown_as_closed_and_half_of_one_waits(
 async def test_an_open_code_block_only_appends(harness: Page) -> None:
     changes = await harness.evaluate(
         """async text => {
-            const root = document.createElement('div'), view = streamMarkdown(root), changes = [];
+            const { root, paint, finish } = paintedView();
+            const changes = [];
             const opening = text.indexOf('\\n') + 1;
-            view.write(text.slice(0, opening));
-            view.paint();
+            paint(text.slice(0, opening));
             const block = root.firstChild, read = parser.parse.bind(parser);
             let readings = 0;
             parser.parse = (...given) => { readings++; return read(...given); };
             const observer = new MutationObserver(records => changes.push(...records));
             observer.observe(root, { childList: true, subtree: true, characterDataOldValue: true });
-            for (const length of everyLength(text, 3)) {
-                view.write(text.slice(0, Math.max(length, opening)));
-                view.paint();
-            }
+            for (const length of everyLength(text, 3)) paint(text.slice(0, Math.max(length, opening)));
             parser.parse = read;
-            view.finish(text);
+            finish(text);
             await null;
             const texts = changes.filter(it => it.type === 'characterData');
             return {
@@ -171,29 +161,28 @@ async def test_an_open_code_block_only_appends(harness: Page) -> None:
                 removed: changes.filter(it => it.removedNodes.length).length,
                 rewritten: texts.filter(it => !it.target.data.startsWith(it.oldValue)).length,
                 islands: block.querySelectorAll('.cl').length,
-                kept: root.childNodes.length === 1 && root.firstChild === block,
+                same: root.childNodes.length === 1 && root.firstChild === block,
                 text: block.querySelector('pre code').textContent,
             };
         }""",
         "```py\n" + CODE + "```",
     )
-    assert changes == {"readings": 0, "removed": 0, "rewritten": 0, "islands": 3, "kept": True, "text": CODE}
+    assert changes == {"readings": 0, "removed": 0, "rewritten": 0, "islands": 3, "same": True, "text": CODE}
 
 
 @pytest.mark.parametrize("chosen", ["steady rate", "def take(self", "short lines", "16 B", "hard break"])
 async def test_a_selection_survives_streaming(harness: Page, chosen: str) -> None:
     selected = await harness.evaluate(
         """([text, chosen]) => {
-            const root = document.querySelector('#content'), view = streamMarkdown(root);
-            const write = length => { view.write(text.slice(0, length)); view.paint(); };
+            const { root, paint, finish } = paintedView(document.querySelector('#content'));
             const start = text.indexOf(chosen) + chosen.length;
-            write(start + 1);
+            paint(text.slice(0, start + 1));
             const nodes = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
             while (nodes.nextNode() && !nodes.currentNode.data.includes(chosen));
             const node = nodes.currentNode, at = node.data.indexOf(chosen);
             getSelection().setBaseAndExtent(node, at, node, at + chosen.length);
-            for (let length = start + 2; length < text.length; length++) write(length);
-            view.finish(text);
+            for (let length = start + 2; length < text.length; length++) paint(text.slice(0, length));
+            finish(text);
             return getSelection().toString();
         }""",
         [REPLY, chosen],
@@ -250,19 +239,14 @@ async def test_painting_leaves_the_browser_three_quarters_of_the_time(harness: P
 
 
 async def test_without_the_library_a_reply_is_plain_text(browser: Browser, site: Site) -> None:
-    context = await browser.new_context()
-    await context.route("**/vendor/**", lambda route: route.fulfill(status=404))
-    page = await context.new_page()
-    await page.goto(site.url + "/harness.html")
-    await page.wait_for_function("() => window.ready")
-    plain = await page.evaluate(
-        """text => {
-            const root = render(text, everyLength(text));
-            return [parser, root.firstChild.className, root.textContent, forbidden(root)];
-        }""",
-        REPLY,
-    )
-    await context.close()
+    async with opened(browser, site.url + "/harness.html", without="**/vendor/**") as page:
+        plain = await page.evaluate(
+            """text => {
+                const root = render(text, everyLength(text));
+                return [parser, root.firstChild.className, root.textContent, forbidden(root)];
+            }""",
+            REPLY,
+        )
     assert plain == [None, "plain", REPLY, []]
 
 

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { apply, current, fresh, news, send, shown, withdraw } from '../../static/conversation.js';
+import { apply, current, enqueue, fresh, shown, withdraw } from '../../static/chat/conversation.js';
+import { anchor } from '../../static/chat/history.js';
 
 const turn = (id, status = 'done', more) => {
   return { id, question: `${id}?`, answer: `${id}!`, reasoning: '', status, ...more };
@@ -28,19 +29,52 @@ test('a reply grows from its start to its end', () => {
   assert.equal(current(done), undefined);
 });
 
-test('history replaces all that was known', () => {
+test('a history replaces all that was there', () => {
   const conversation = after(history(turn('a'), turn('b')), history(turn('c', 'open')));
   assert.deepEqual(seen(conversation), [['c', 'open', 'c!']]);
 });
 
-test('the start of a turn that history told of as waiting keeps its place', () => {
+test('a history after a turn goes behind it, and takes the place of what was open', () => {
+  const before = enqueue(after(history(turn('a'), turn('b', 'open'))), { id: 'c', content: 'c?' });
+  const frame = { ...history(turn('b'), turn('c', 'open')), after: 'a' };
+  const conversation = apply({ ...before, earlier: true }, frame);
+  assert.deepEqual(seen(conversation), [['a', 'done', 'a!'], ['b', 'done', 'b!'], ['c', 'open', 'c!']]);
+  assert.deepEqual([conversation.waiting, conversation.earlier], [[], true]);
+  const unknown = apply(before, { ...history(turn('b')), after: 'x', earlier: true });
+  assert.deepEqual([seen(unknown).length, unknown.earlier], [2, true]);
+});
+
+test('the anchor of a reconnect is the last finished turn before an open one, in code points', () => {
+  assert.equal(anchor(fresh('c')), undefined);
+  assert.equal(anchor(after(history(turn('a', 'open')))), undefined);
+  const turns = [turn('a'), turn('b', 'stopped', { answer: '🎉é' }), turn('c', 'open'), turn('d')];
+  assert.deepEqual(anchor(after(history(...turns))), { turn: 'b', status: 'stopped', chars: 2 });
+  assert.deepEqual(anchor(after(history(turn('a')))), { turn: 'a', status: 'done', chars: 2 });
+});
+
+test('an earlier page goes in front of the turn that it was asked for, or nowhere', () => {
+  const conversation = after({ ...history(turn('c')), earlier: true });
+  const page = { type: 'earlier', before: 'c', turns: [turn('a'), turn('b')], earlier: false };
+  const whole = apply(conversation, page);
+  assert.deepEqual([seen(whole).map(([id]) => id).join(''), whole.earlier], ['abc', false]);
+  assert.equal(apply(whole, page), whole);
+});
+
+test('P03 odd turns in a history are read as texts, and what is none is left out', () => {
+  const odd = [null, 1, {}, { id: 7, question: null, answer: {}, reasoning: 3, status: 'done' }];
+  const [read, ...others] = shown(after(history(...odd)));
+  assert.deepEqual([read.id, read.question, read.answer, read.reasoning], ['7', '', '[object Object]', '3']);
+  assert.deepEqual([others, shown(after({ type: 'history' }))], [[], []]);
+});
+
+test('a turn stays in its place in the history when it starts', () => {
   const start = { type: 'start', content: '', turn: 'a', question: 'a?' };
   const conversation = after(history(turn('a', 'open', { answer: '' }), turn('b', 'open', { answer: '' })), start);
   assert.deepEqual(seen(conversation), [['a', 'open', ''], ['b', 'open', '']]);
 });
 
 test('a message waits at the end until its turn shows', () => {
-  const waiting = send(after(history(turn('a'))), { id: 'b', content: 'b?' });
+  const waiting = enqueue(after(history(turn('a'))), { id: 'b', content: 'b?' });
   assert.deepEqual(seen(waiting), [['a', 'done', 'a!'], ['b', 'waiting', '']]);
   for (const frame of [history(turn('a'), turn('b')), { type: 'start', content: '', turn: 'b', question: 'b?' }]) {
     assert.deepEqual(apply(waiting, frame).waiting, []);
@@ -50,17 +84,17 @@ test('a message waits at the end until its turn shows', () => {
 });
 
 test('a message that replaces a turn hides it and all after it at once', () => {
-  const edited = send(after(history(turn('a'), turn('b'), turn('c'))), { id: 'd', content: 'd?', replaces: 'b' });
+  const edited = enqueue(after(history(turn('a'), turn('b'), turn('c'))), { id: 'd', content: 'd?', replaces: 'b' });
   assert.deepEqual(seen(edited), [['a', 'done', 'a!'], ['d', 'waiting', '']]);
 });
 
 test('a refused message stays, with the sentence, and what it would replace is there again', () => {
-  const sent = send(after(history(turn('a'))), { id: 'b', content: 'b?', replaces: 'a' });
+  const sent = enqueue(after(history(turn('a'))), { id: 'b', content: 'b?', replaces: 'a' });
   const refused = apply(apply(sent, refusal), { type: 'end', content: '', turn: 'b', status: 'error' });
   assert.deepEqual(seen(refused), [['a', 'done', 'a!'], ['b', 'refused', '']]);
   assert.equal(shown(refused)[1].error.content, 'Slowly.');
   assert.equal(current(refused), undefined);
-  assert.deepEqual(seen(send(refused, { id: 'b', content: 'b?' })), [['a', 'done', 'a!'], ['b', 'waiting', '']]);
+  assert.deepEqual(seen(enqueue(refused, { id: 'b', content: 'b?' })), [['a', 'done', 'a!'], ['b', 'waiting', '']]);
   assert.deepEqual(seen(withdraw(refused, 'b')), [['a', 'done', 'a!']]);
 });
 
@@ -69,12 +103,12 @@ test('an error of a reply belongs to its turn, and one of a frame to nobody', ()
   assert.deepEqual(shown(failed)[0].error, { code: 'rate_limited', content: 'Slowly.', retry: true });
   const troubled = after(history(turn('a')), { type: 'error', code: 'bad_frame', content: 'What?', retry: false });
   assert.equal(troubled.trouble, 'What?');
-  assert.equal(send(troubled, { id: 'b', content: '' }).trouble, '');
+  assert.equal(enqueue(troubled, { id: 'b', content: '' }).trouble, '');
 });
 
 test('the first of several open turns is the one to stop', () => {
-  const told = after(history(turn('a'), turn('b', 'open'), turn('c', 'open')));
-  const conversation = send(told, { id: 'd', content: 'd?' });
+  const open = after(history(turn('a'), turn('b', 'open'), turn('c', 'open')));
+  const conversation = enqueue(open, { id: 'd', content: 'd?' });
   assert.equal(current(conversation).id, 'b');
 });
 
@@ -93,24 +127,4 @@ test('no step changes the conversation before it', () => {
   };
   const frames = [history(turn('a'), turn('b', 'open')), { type: 'chunk', turn: 'b', content: '!' }, refusal];
   frames.reduce((conversation, frame) => freeze(apply(conversation, frame)), freeze(fresh('c')));
-});
-
-test('news tells of steps, once, and not of what was there before', () => {
-  const said = (...steps) => steps.slice(1).map((step, index) => news(steps[index], step));
-  const [empty, old] = [fresh('c'), after(history(turn('a'), turn('b', 'interrupted')))];
-  const asked = send(old, { id: 'd', content: 'd?' });
-  const open = apply(asked, { type: 'start', content: '', turn: 'd', question: 'd?' });
-  const more = apply(open, { type: 'chunk', content: 'x', turn: 'd' });
-  const end = (status) => apply(more, { type: 'end', content: '', turn: 'd', status });
-  assert.deepEqual(said(empty, old, asked, open, more, end('done')), [
-    {}, {}, { say: 'Assistant is replying' }, {}, { say: 'Reply complete' },
-  ]);
-  assert.deepEqual(news(more, end('stopped')), { say: 'Stopped' });
-  assert.deepEqual(news(more, end('interrupted')), { say: 'The reply was interrupted' });
-  assert.deepEqual(news(asked, apply(asked, { ...refusal, turn: 'd' })), { alarm: 'Slowly.' });
-  const failing = apply(more, { ...refusal, turn: 'd' });
-  const failed = apply(failing, { type: 'end', content: '', turn: 'd', status: 'error' });
-  assert.deepEqual(said(more, failing, failed), [{}, { alarm: 'Slowly.' }]);
-  assert.deepEqual(news(old, apply(old, { type: 'error', content: 'What?' })), { alarm: 'What?' });
-  assert.deepEqual(news(more, { ...end('done'), id: 'other' }), {});
 });

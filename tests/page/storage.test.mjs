@@ -3,8 +3,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { byDay, shorten } from '../../static/kept.js';
+import { byDay } from '../../static/chat/days.js';
+import { beginOpening, endOpening, failsToOpen, past, read, readWaiting, shorten } from '../../static/chat/storage.js';
 
+const stored = new Map();
+globalThis.localStorage = {
+  getItem: (key) => stored.get(key) ?? null,
+  setItem: (key, value) => stored.set(key, value),
+  removeItem: (key) => stored.delete(key),
+};
 const at = (...date) => new Date(...date).getTime();
 
 test('conversations are grouped by the calendar, not by 24 hours', () => {
@@ -30,4 +37,24 @@ test('a title is the first words of the question, on one line', () => {
   assert.equal(shorten('  Why is\n my  queue growing? '), 'Why is my queue growing?');
   assert.equal(shorten('word '.repeat(20)), `${'word '.repeat(11)}word…`);
   assert.equal(shorten('🎉'.repeat(61)), `${'🎉'.repeat(60)}…`);
+});
+
+test('P03 what was broken in the storage is passed over', () => {
+  stored.set('pocket-chat:conversations', '[null, 1, {"id": 2}, {"id": "a", "title": "A", "at": 1}]');
+  stored.set('pocket-chat:waiting:a', '{"id": 1}');
+  stored.set('pocket-chat:theme', '{');
+  assert.deepEqual(past().map(({ id }) => id), ['a']);
+  assert.deepEqual(readWaiting('a'), []);
+  assert.equal(read('theme', 'system'), 'system');
+});
+
+test('P03 a conversation fails to open if it began to twice and was never drawn', () => {
+  beginOpening('a');
+  assert.equal(failsToOpen('a'), false);
+  beginOpening('a');
+  assert.deepEqual([failsToOpen('a'), failsToOpen('b'), failsToOpen(null)], [true, false, false]);
+  endOpening('b');
+  assert.equal(failsToOpen('a'), true);
+  endOpening('a');
+  assert.equal(failsToOpen('a'), false);
 });

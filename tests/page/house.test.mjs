@@ -1,0 +1,36 @@
+// How the modules depend on each other: page.js on what draws, that on chat/ and markdown/, and never back.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../static', import.meta.url));
+const names = readdirSync(ROOT, { recursive: true }).filter((name) => name.endsWith('.js'));
+const sources = new Map(names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')]));
+const floor = (name) => (name === 'page.js' ? 2 : dirname(name) === '.' ? 1 : 0);
+const importsOf = (name) =>
+  [...sources.get(name).matchAll(/^import .*'(\..*)';$/gm)].map(([, path]) => join(dirname(name), path));
+
+test('imports run down, or stay in their folder', () => {
+  const all = names.flatMap((name) => importsOf(name).map((other) => [name, other]));
+  assert.ok(all.length > 20);
+  assert.deepEqual(all.filter(([name, other]) => {
+    return floor(other) >= floor(name) && !(floor(name) === 0 && dirname(name) === dirname(other));
+  }), []);
+});
+
+test('no import circle', () => {
+  const visit = (name, path) => {
+    assert.ok(!path.includes(name), [...path, name].join(' -> '));
+    importsOf(name).forEach((other) => visit(other, [...path, name]));
+  };
+  names.forEach((name) => visit(name, []));
+});
+
+test('chat/ needs no document', () => {
+  const chat = names.filter((name) => dirname(name) === 'chat');
+  assert.ok(chat.length > 3);
+  assert.deepEqual(chat.filter((name) => /\b(document|window|location)\./.test(sources.get(name))), []);
+});
