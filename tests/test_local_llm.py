@@ -27,7 +27,6 @@ async def test_without_a_key_the_model_on_this_machine_answers() -> None:
         reply = await client.reply("What is the capital of France? Answer in one sentence.", limit=60)
         assert reply.status == "done"
         assert len(reply.text.split()) > 2
-        assert json.loads((await server.get("/healthz")).body)["model"] == "SmolLM2-135M-Instruct"
 
 
 async def test_it_stops_generating_when_a_reply_is_stopped() -> None:

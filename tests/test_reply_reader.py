@@ -2,10 +2,16 @@
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from utils.reply_reader import LONGEST_EVENT, Reasoning, ReplyCut, ReplyReader
+from utils import openai_stream
+from utils.openai_errors import Unreadable
+from utils.openai_stream import LONGEST_EVENT, LONGEST_SILENCE, Completion
+from utils.pieces import Reasoning, ReplyCut
 
 EMOJI = "\N{GRINNING FACE}"
 BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -63,7 +69,7 @@ STREAMS: dict[str, tuple[str, str]] = {
 
 def read(packets: list[bytes], content_type: str = "text/event-stream") -> tuple[str, str, str]:
     """The answer, what ended it, and what was thought before: what a user of the reader can know."""
-    reader = ReplyReader(content_type)
+    reader = Completion(content_type)
     pieces: list[str] = []
     for packet in packets:
         pieces += reader.feed(packet)
@@ -98,19 +104,19 @@ def test_U52_three_packets_are_no_different() -> None:
 def test_U53_a_thousand_events_in_one_packet_are_one_piece() -> None:
     """A burst costs its readers as little as one token."""
     body = "".join(delta(content=f"{n} ") for n in range(1000))
-    assert ReplyReader().feed(body.encode()) == ["".join(f"{n} " for n in range(1000))]
+    assert Completion().feed(body.encode()) == ["".join(f"{n} " for n in range(1000))]
 
 
 def test_U54_the_first_half_of_a_pair_waits_for_the_second() -> None:
     first, second = (f"{event}\n\n".encode() for event in halves().split("\n\n")[:2])
-    reader = ReplyReader()
+    reader = Completion()
     assert [reader.feed(first), reader.feed(second), reader.close()] == [["a"], [f"{EMOJI}b"], []]
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_U09_thoughts_are_pieces_of_their_own(name: str) -> None:
     body = delta(**{name: "Hm"}) + delta(**{name: "."}) + delta(content="So") + delta(content=".") + finish()
-    pieces = ReplyReader().feed(body.encode())
+    pieces = Completion().feed(body.encode())
     assert pieces == ["Hm.", "So."]
     assert [isinstance(piece, Reasoning) for piece in pieces] == [True, False]
     whole = read([body.encode()])
@@ -130,7 +136,7 @@ def test_U42_one_plain_JSON_answer_is_read_too(indent: int | None, newline: str)
 
 
 def test_the_end_is_known_as_soon_as_it_is_there() -> None:
-    reader = ReplyReader()
+    reader = Completion()
     reader.feed(delta(content="Once").encode())
     assert (reader.finish, reader.done) == ("", False)
     reader.feed(finish("length").encode())
@@ -152,16 +158,90 @@ def test_the_end_is_known_as_soon_as_it_is_there() -> None:
     ],
 )
 def test_U21_an_error_in_the_stream_has_its_code(error: Any, code: str) -> None:
-    reader = ReplyReader()
+    reader = Completion()
     assert reader.feed(f"data: {json.dumps({'error': error})}\n\n".encode()) == []
     assert isinstance(reader.failure, ReplyCut)
     assert (reader.failure.status, reader.failure.code) == ("error", code)
 
 
-def test_an_event_without_an_end_is_not_kept_for_ever() -> None:
-    reader, packet = ReplyReader(), b"x" * 2**20
-    for _ in range(LONGEST_EVENT // len(packet)):
+ENDLESS = {
+    "U55 data without a blank line": b"data: " + b"a" * 100 + b"\n",
+    "U55 empty lines of data": b"data:\n",
+    "U55 a line without an end": b"data: a",
+    "U58 comments": b": keep-alive\n\n",
+    "U58 blank lines": b"\r\n",
+    "U58 empty events": b"data: {}\n\n",
+    "U58 tool calls": delta(tool_calls=[{"index": 0, "function": {"arguments": "a" * 1000}}]).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+@pytest.mark.parametrize("nothing", ENDLESS.values(), ids=ENDLESS)
+def test_U55_U58_only_so_many_bytes_without_a_text_are_read(nothing: bytes, kind: str) -> None:
+    reader = Completion(kind)
+    packet = nothing * (16_000 // len(nothing))
+    size = 0
+    while not reader.failure:
         assert reader.feed(packet) == []
+        size += len(packet)
+        assert size <= LONGEST_SILENCE + len(packet)
+        assert held(reader) <= LONGEST_EVENT + len(packet)
+    assert isinstance(reader.failure, Unreadable)
+
+
+def test_U55_the_longest_event_is_read_and_one_byte_more_is_not() -> None:
+    for more in (0, 1):
+        reader = Completion()
+        assert reader.feed(b"data: " + b" " * (LONGEST_EVENT - 6)) == []
         assert not reader.failure
-    reader.feed(b"x")
-    assert isinstance(reader.failure, ValueError)
+        reader.feed(b" " * more)
+        assert bool(reader.failure) == bool(more)
+
+
+def test_U58_a_text_starts_the_count_again() -> None:
+    reader = Completion()
+    silence = b": keep-alive\n\n" * 1000
+    for _ in range(10):
+        for _ in range(LONGEST_SILENCE // len(silence) - 1):
+            assert reader.feed(silence) == []
+        assert reader.feed(delta(content="a").encode()) == ["a"]
+    assert not reader.failure
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", "[[[[[[[[[[]]]]]]]]]]"])
+def test_U58_an_event_of_very_many_lists_is_not_built(part: str) -> None:
+    reader = Completion()
+    reader.feed(f"data: [{','.join([part] * (LONGEST_EVENT // len(part) // 2))}]\n\n".encode())
+    assert isinstance(reader.failure, Unreadable)
+
+
+def held(reader: Completion) -> int:
+    """The bytes that a reader keeps for later."""
+    events = reader._events
+    return len(events._line) + len(events._data) + len(reader._plain or b"") + len(reader._half)
+
+
+FRAGMENTS = st.sampled_from(
+    [b"data:", b"data: ", b"\n", b"\r\n", b"\n\n", b": a", b"[DONE]", b"{", b"[", b"}", b'"', b"0", b"1e999",
+     b"\\ud83d", b'{"choices":[{"delta":{"content":"', b'"}}]}\n\n', b'{"choices":[{"finish_reason":"stop"}]}',
+     b'{"error":', b"\xff", b"\xf0\x9f", b"9" * 5000, b"[" * 3000, delta(content="Once").encode(), finish().encode()]
+)  # fmt: skip
+BYTES = st.lists(FRAGMENTS | st.binary(max_size=20), max_size=40).map(b"".join)
+
+
+@given(body=BYTES, cuts=st.lists(st.integers(0, 20_000), max_size=10), kind=st.sampled_from(["", "application/json"]))
+def test_U55_any_bytes_in_any_packets_fail_clearly_and_never_pile_up(body: bytes, cuts: list[int], kind: str) -> None:
+    most = 100
+    ends = sorted({min(cut, len(body)) for cut in cuts} | {len(body)})
+    with mock.patch.multiple(openai_stream, LONGEST_EVENT=most, LONGEST_SILENCE=4 * most):
+        reader = Completion(kind)
+        pieces = []
+        start = 0
+        for end in ends:
+            pieces += reader.feed(body[start:end])
+            assert reader.failure or held(reader) <= most + 1
+            start = end
+        pieces += reader.close()
+    assert all(pieces)
+    "".join(pieces).encode()
+    assert reader.failure is None or isinstance(reader.failure, ReplyCut | ValueError | RecursionError)

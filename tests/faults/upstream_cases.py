@@ -1,16 +1,17 @@
-"""The upstream faults that are a script: what the fake OpenAI does, below what must come of it."""
+"""The upstream faults that are a script: what the fake OpenAI does, and what must come of it."""
 
 import asyncio
+import gzip
 import json
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.support import UPSTREAM_WORDS, Call, Reply, chunk, leaks, refusal
+from tests.support import UPSTREAM_WORDS, Call, Reply, chunk, leaks, refusal, script, sse
+from tests.support.call import Script, Step
 
 FIRST_TOKEN, NEXT_TOKEN = 1.5, 0.5  # the server's limits, in seconds
 LONGEST_REPLY = 50_000  # and in characters
-
-Script = Callable[[Call], Awaitable[None]]
+TOO_MUCH = 64 * 2**20  # bytes that nobody reads of a flood, with the buffers of two sockets
 
 
 @dataclass(frozen=True)
@@ -30,32 +31,33 @@ class Case:
         assert not leaks(json.dumps(reply.frames))
 
 
-ONCE = chunk({"content": "Once"})
-
-CASES: list[Case] = []
-
-
-def reply(text: str, status: str = "done") -> Callable[[Script], Script]:
-    """The script below becomes this reply, without an error."""
-    return _case(text, status, None, None)
+def reply(text: str, *steps: Step, status: str = "done") -> Case:
+    """The steps become this reply, without an error."""
+    return Case(script(*steps), text, status)
 
 
-def fails(code: str, *, retry: bool, after: str = "") -> Callable[[Script], Script]:
-    """The script below becomes this text, then exactly one error, then the end of the reply."""
-    return _case(after, "interrupted" if code == "upstream_cut" else "error", code, retry)
+def fails(code: str, *steps: Step, after: str = "", retry: bool = True) -> Case:
+    """The steps become this text, then exactly one error, then the end of the reply."""
+    return Case(script(*steps), after, "interrupted" if code == "upstream_cut" else "error", code, retry)
 
 
-def _case(text: str, status: str, code: str | None, retry: bool | None) -> Callable[[Script], Script]:
-    def remember(script: Script) -> Script:
-        CASES.append(Case(script, text, status, code, retry))
-        return script
-
-    return remember
+def refused(status: int, code: str | None = None, **headers: str) -> Step:
+    return lambda call: call.refuse(status, code, **headers)
 
 
-def sse(*events: object) -> bytes:
-    """Server-sent events for one packet."""
-    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+def answered(status: int, body: object) -> Step:
+    """A whole answer in JSON."""
+    return lambda call: call.whole(status, json.dumps(body).encode())
+
+
+async def without_framing(call: Call) -> None:
+    """The body ends with the connection, so that a cut looks like its end."""
+    await call.headers(chunked=False)
+
+
+async def a_page_of_html(call: Call) -> None:
+    page = f"<html><body><h1>{UPSTREAM_WORDS}</h1>{refusal()}</body></html>"
+    await call.whole(502, page.encode(), "text/html")
 
 
 async def keep_alive(call: Call) -> None:
@@ -65,387 +67,206 @@ async def keep_alive(call: Call) -> None:
         await asyncio.sleep(0.05)
 
 
-# Answers that are odd, but whole.
-
-
-@reply("Once upon a time")
-async def U01_a_good_answer(call: Call) -> None:
-    for piece in ("Once", " upon", " a time"):
-        await call.text(piece)
-    await call.finish()
-
-
-@reply("Once")
-async def U02_usage_comes_in_a_chunk_without_choices(call: Call) -> None:
-    await call.text("Once")
-    await call.delta({}, "stop")
-    await call.event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
-    await call.done()
-
-
-@reply("Once upon")
-async def U03_choices_are_empty_in_the_middle(call: Call) -> None:
-    await call.text("Once")
-    await call.event({"choices": []})
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U04_content_is_null(call: Call) -> None:
-    await call.delta({"role": "assistant", "content": None})
-    await call.text("Once")
-    await call.delta({"content": None})
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U05_a_choice_has_no_delta(call: Call) -> None:
-    await call.text("Once")
-    await call.event({"choices": [{"index": 0, "finish_reason": None}]})
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U06_delta_is_null(call: Call) -> None:
-    await call.text("Once")
-    await call.delta(None)
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U07_a_chunk_has_no_choices(call: Call) -> None:
-    await call.text("Once")
-    await call.event({"id": "chatcmpl-1", "object": "chat.completion.chunk"})
-    await call.event({"choices": None})
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U08_a_chunk_is_a_json_array(call: Call) -> None:
-    await call.text("Once")
-    await call.event([{"choices": []}])
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once upon")
-async def U09_what_the_model_thinks_is_not_its_answer(call: Call) -> None:
-    await call.delta({"reasoning_content": "The user wants a story."})
-    await call.text("Once")
-    await call.delta({"reasoning": "Go on.", "content": " upon"})
-    await call.finish()
-
-
-@reply("I would rather not.")
-async def U10_a_refusal_is_shown(call: Call) -> None:
-    await call.delta({"refusal": "I would"})
-    await call.delta({"refusal": " rather not."})
-    await call.finish()
-
-
-@reply("Let me look.")
-async def U11_tool_calls_are_passed_over(call: Call) -> None:
-    await call.text("Let me look.")
-    function = {"name": "search", "arguments": "{}"}
-    await call.delta({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]})
-    await call.finish("tool_calls")
-
-
-@reply("Once upon")
-async def U12_comment_lines_are_passed_over(call: Call) -> None:
-    await call.raw(b": OPENROUTER PROCESSING\n\n")
-    await call.text("Once")
-    await call.raw(b": still here\n\nevent: ping\ndata: {}\n\n")
-    await call.text(" upon")
-    await call.finish()
-
-
-@reply("Once \N{REPLACEMENT CHARACTER} upon")
-async def U13_a_lone_surrogate_is_replaced(call: Call) -> None:
-    await call.text("Once \ud83d upon")
-    await call.finish()
-
-
-@reply("Once ")
-async def U13_half_a_character_at_the_very_end_is_nothing(call: Call) -> None:
-    await call.text("Once ")
-    await call.text("\ud83d")
-    await call.finish()
-
-
-@reply("Once upon", "length")
-async def U14_the_model_stops_for_its_length(call: Call) -> None:
-    await call.text("Once upon")
-    await call.finish("length")
-
-
-@reply("Once upon", "filtered")
-async def U15_a_content_filter_stops_the_model(call: Call) -> None:
-    await call.text("Once upon")
-    await call.finish("content_filter")
-
-
-@reply("Once upon")
-async def U16_the_answer_stops_without_done(call: Call) -> None:
-    await call.text("Once upon")
-    await call.delta({}, "stop")
-    await call.end()
-
-
-@fails("upstream_cut", retry=True, after="Once upon")
-async def U17_the_answer_ends_with_neither_a_reason_nor_done(call: Call) -> None:
-    await call.text("Once upon")
-    await call.end()
-
-
-@fails("upstream_cut", retry=True)
-async def U17_the_answer_is_empty(call: Call) -> None:
-    await call.headers()
-    await call.end()
-
-
-@reply("Once upon")
-async def U18_silence_follows_done(call: Call) -> None:
-    await call.text("Once upon")
-    await call.delta({}, "stop")
-    await call.raw(b"data: [DONE]\n\n")
-    await call.closed()
-
-
-@reply("Once upon")
-async def U18_silence_follows_the_reason(call: Call) -> None:
-    await call.text("Once upon")
-    await call.delta({}, "stop")
-    await call.closed()
-
-
-# Answers that cannot be read. In one packet with good text: it came before, so it is kept.
-
-
-@fails("upstream_error", retry=True, after="Once")
-async def U19_a_chunk_is_bad_json(call: Call) -> None:
-    await call.raw(sse(ONCE) + b'data: {"choices": [{"delta": {"content": " up\n\n')
-    await call.finish()
-
-
-@fails("upstream_error", retry=True, after="Once")
-async def U20_a_chunk_is_bad_utf8(call: Call) -> None:
-    await call.raw(sse(ONCE) + b'data: {"choices": [{"delta": {"content": " \xff\xfe"}}]}\n\n')
-    await call.finish()
-
-
-@fails("upstream_error", retry=True, after="Once")
-async def U21_an_error_comes_in_the_middle(call: Call) -> None:
-    await call.raw(sse(ONCE, {"error": refusal("server_error")}))
-    await call.end()
-
-
-@fails("upstream_quota", retry=False, after="Once")
-async def U21_the_quota_ends_in_the_middle(call: Call) -> None:
-    await call.text("Once")
-    await call.event({"error": refusal("insufficient_quota")})
-    await call.end()
-
-
-@fails("upstream_error", retry=True, after="Once")
-async def U21_the_error_in_the_middle_is_only_a_string(call: Call) -> None:
-    await call.raw(sse(ONCE, {"error": refusal()["message"]}))
-    await call.end()
-
-
-# Connections that break or hang.
-
-
-@fails("upstream_cut", retry=True, after="Once upon")
-async def U22_the_connection_is_cut(call: Call) -> None:
-    await call.text("Once upon")
-
-
-@fails("upstream_cut", retry=True, after="Once upon")
-async def U23_a_cut_that_looks_like_the_end_of_the_body(call: Call) -> None:
-    await call.headers(chunked=False)
-    await call.text("Once upon")
-
-
-@fails("upstream_cut", retry=True)
-async def U25_a_reset_after_the_headers(call: Call) -> None:
-    await call.headers()
-    call.reset()
-
-
-@fails("upstream_timeout", retry=True, after="Once upon")
-async def U26_it_hangs_in_the_middle(call: Call) -> None:
-    await call.text("Once upon")
-    await call.closed()
-
-
-@fails("upstream_timeout", retry=True)
-async def U27_it_hangs_before_the_headers(call: Call) -> None:
-    await call.closed()
-
-
-@fails("upstream_timeout", retry=True)
-async def U27_it_hangs_after_the_headers(call: Call) -> None:
-    await call.headers()
-    await call.closed()
-
-
-@fails("upstream_unreachable", retry=True)
-async def U28_it_closes_before_the_headers(call: Call) -> None:
-    call.close()
-
-
-@fails("upstream_unreachable", retry=True)
-async def U29_a_reset_before_the_headers(call: Call) -> None:
-    call.reset()
-
-
-# Refusals. OpenAI puts the key, the organisation or the host into some of its sentences.
-
-
-@fails("upstream_auth", retry=False)
-async def U30_401(call: Call) -> None:
-    await call.refuse(401, "invalid_api_key")
-
-
-@fails("upstream_auth", retry=False)
-async def U31_403(call: Call) -> None:
-    await call.refuse(403, "unsupported_country_region_territory")
-
-
-@fails("upstream_error", retry=False)
-async def U32_404(call: Call) -> None:
-    await call.refuse(404, "model_not_found")
-
-
-@fails("upstream_error", retry=False)
-async def U33_400(call: Call) -> None:
-    await call.refuse(400, "invalid_value")
-
-
-@fails("too_long", retry=False)
-async def U34_the_conversation_is_too_long_as_openai_says_it(call: Call) -> None:
-    await call.refuse(400, "context_length_exceeded")
-
-
-@fails("too_long", retry=False)
-async def U34_the_conversation_is_too_long_as_vllm_says_it(call: Call) -> None:
-    message = f"{UPSTREAM_WORDS}: This model's maximum context length is 4096 tokens. However, you requested 5000."
-    await call.whole(400, json.dumps({"object": "error", "message": message, "code": 400}).encode())
-
-
-@fails("too_long", retry=False)
-async def U34_the_conversation_is_too_long_as_llama_cpp_says_it(call: Call) -> None:
-    error = refusal() | {"type": "exceed_context_size_error", "code": 400, "n_ctx": 4096}
-    await call.whole(400, json.dumps({"error": error}).encode())
-
-
-@fails("upstream_error", retry=False)
-async def U35_422(call: Call) -> None:
-    await call.refuse(422)
-
-
-@fails("upstream_busy", retry=True)
-async def U36_429(call: Call) -> None:
-    await call.refuse(429, "rate_limit_exceeded")
-
-
-@fails("upstream_busy", retry=True)
-async def U37_429_with_a_short_retry_after(call: Call) -> None:
-    await call.refuse(429, "rate_limit_exceeded", retry_after="0.5")
-
-
-@fails("upstream_quota", retry=False)
-async def U38_the_quota_is_used_up(call: Call) -> None:
-    await call.refuse(429, "insufficient_quota")
-
-
-@fails("upstream_error", retry=True)
-async def U39_500(call: Call) -> None:
-    await call.refuse(500)
-
-
-@fails("upstream_error", retry=True)
-async def U40_503(call: Call) -> None:
-    await call.refuse(503)
-
-
-@fails("upstream_error", retry=True)
-async def U41_502_with_a_page_of_html(call: Call) -> None:
-    page = f"<html><body><h1>{UPSTREAM_WORDS}</h1>{refusal()}</body></html>"
-    await call.whole(502, page.encode(), "text/html")
-
-
-@reply("Once upon")
-async def U42_plain_json_in_place_of_a_stream(call: Call) -> None:
-    message = {"role": "assistant", "content": "Once upon"}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    await call.whole(200, json.dumps({"object": "chat.completion", "choices": [choice]}).encode())
-
-
-# Time and size.
-
-
-@fails("upstream_timeout", retry=True)
-async def U43_comments_for_ever_before_the_first_token(call: Call) -> None:
-    await keep_alive(call)
-
-
-@fails("upstream_timeout", retry=True, after="Once upon")
-async def U43_comments_for_ever_in_the_middle(call: Call) -> None:
-    await call.text("Once upon")
-    await keep_alive(call)
-
-
-@reply("Once upon a time there was a snail.")
-async def U44_slow_but_alive(call: Call) -> None:
+async def slow_but_alive(call: Call) -> None:
     """Longer than both limits together, though never longer than its own between two tokens."""
     await asyncio.sleep(FIRST_TOKEN * 0.6)
     for piece in ("Once", " upon", " a", " time", " there", " was", " a snail."):
         await call.text(piece)
         await asyncio.sleep(NEXT_TOKEN * 0.6)
-    await call.finish()
 
 
-@fails("upstream_timeout", retry=True)
-async def U45_retry_after_100_seconds(call: Call) -> None:
-    await call.refuse(429, "rate_limit_exceeded", retry_after="100")
-
-
-@reply("a" * LONGEST_REPLY, "length")
-async def U50_an_answer_without_an_end(call: Call) -> None:
+async def an_answer_without_an_end(call: Call) -> None:
     """Of 10 MB and more: that much the buffers of two sockets can take while nobody reads."""
     while call.is_open:
         await call.text("a" * 10_000)
 
 
-@reply("a" * LONGEST_REPLY, "length")
-async def U51_one_chunk_of_1_mb(call: Call) -> None:
-    await call.text("a" * 1_000_000)
-    await call.finish()
-
-
-@reply("Grüße, 世界 🙂!")
-async def U52_the_stream_is_split_at_every_byte(call: Call) -> None:
+async def byte_for_byte(call: Call) -> None:
     event = {"choices": [{"delta": {"content": "Grüße, 世界 🙂!"}}]}
     for byte in f"data: {json.dumps(event, ensure_ascii=False)}\r\n\r\n".encode():
         await call.raw(bytes([byte]))
         await asyncio.sleep(0.001)  # Without a pause, bytes are put together again on their way.
-    await call.finish()
 
 
-@reply("".join(f"{n} " for n in range(1000)))
-async def U53_a_thousand_chunks_in_one_packet(call: Call) -> None:
-    await call.raw(sse(*(chunk({"content": f"{n} "}) for n in range(1000))))
-    await call.finish()
+def begun(status: int) -> Step:
+    """A body in JSON begins, whose end would be told from a cut."""
+    return lambda call: call.headers(status, "application/json")
 
 
-@reply("Once 🙂 upon")
-async def U54_a_surrogate_pair_is_split_over_two_chunks_of_one_packet(call: Call) -> None:
-    await call.raw(sse(chunk({"content": "Once \ud83d"}), chunk({"content": "\ude42 upon"})))
-    await call.finish()
+def body_of(status: int, **more: str) -> Step:
+    """A body in JSON begins, which ends with the connection."""
+    return lambda call: call.headers(status, "application/json", chunked=False, **more)
+
+
+def for_ever(data: bytes) -> Step:
+    """As fast as it is taken, until nobody listens any more; or far too much of it."""
+
+    async def flood(call: Call) -> None:
+        with suppress(OSError):
+            for _ in range(TOO_MUCH // len(data)):
+                await call.raw(data)
+            raise AssertionError("nobody closed")
+
+    return flood
+
+
+async def identity(call: Call) -> None:
+    await call.headers(content_encoding="identity")
+
+
+async def slowly(call: Call) -> None:
+    """A space now and then, until nobody listens any more."""
+    while call.is_open:
+        await call.raw(b" ")
+        await asyncio.sleep(0.05)
+
+
+ONCE = chunk({"content": "Once"})
+STOP = chunk({}, "stop")
+DONE = b"data: [DONE]\n\n"
+HEADERS, END, FINISH, CLOSED, RESET = Call.headers, Call.end, Call.finish, Call.closed, Call.reset
+NO_DELTA = {"choices": [{"index": 0, "finish_reason": None}]}
+USAGE = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+TOOL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+BAD_JSON = b'data: {"choices": [{"delta": {"content": " up\n\n'
+BAD_UTF8 = b'data: {"choices": [{"delta": {"content": " \xff\xfe"}}]}\n\n'
+VLLM = f"{UPSTREAM_WORDS}: This model's maximum context length is 4096 tokens. However, you requested 5000."
+LLAMA_CPP = refusal() | {"type": "exceed_context_size_error", "code": 400, "n_ctx": 4096}
+UNKNOWN_MODEL: list[tuple[str, int, object]] = [
+    ("Ollama", 404, {"error": {"message": "model 'gpt-9' not found", "type": "not_found_error", "code": None}}),
+    ("older Ollama", 404, {"error": "model 'gpt-9' not found, try pulling it first"}),
+    ("LiteLLM", 400, {"error": {"message": "/chat/completions: Invalid model name passed in model=gpt-9."}}),
+    ("vLLM", 404, {"object": "error", "message": "The model `gpt-9` does not exist.", "code": 404}),
+    ("OpenRouter", 400, {"error": {"message": "gpt-9 is not a valid model ID", "code": 400}}),
+]
+ANSWER = sse(chunk({"content": "Once"}), chunk({}, "stop")) + b"data: [DONE]\n\n"
+BOMB = gzip.compress(b": " + b"0" * 50_000_000 + b"\n\n")
+WHOLE = {"index": 0, "message": {"role": "assistant", "content": "Once upon"}, "finish_reason": "stop"}
+
+# A text is said, bytes are sent as they are, JSON is an event; a script that ends in the middle cuts the connection.
+CASES = {
+    # Answers that are odd, but whole.
+    "U01 a good answer": reply("Once upon a time", "Once", " upon", " a time", FINISH),
+    "U02 usage in a chunk without choices": reply("Once", "Once", STOP, USAGE, Call.done),
+    "U03 empty choices in the middle": reply("Once upon", "Once", {"choices": []}, " upon", FINISH),
+    "U04 content is null": reply(
+        "Once upon", chunk({"role": "assistant", "content": None}), "Once", chunk({"content": None}), " upon", FINISH
+    ),
+    "U05 a choice has no delta": reply("Once upon", "Once", NO_DELTA, " upon", FINISH),
+    "U06 delta is null": reply("Once upon", "Once", chunk(None), " upon", FINISH),
+    "U07 no choices": reply("Once upon", "Once", {"id": "chatcmpl-1"}, {"choices": None}, " upon", FINISH),
+    "U08 a chunk is a JSON array": reply("Once upon", "Once", [{"choices": []}], " upon", FINISH),
+    "U09 thoughts are no part of the answer": reply(
+        "Once upon",
+        chunk({"reasoning_content": "The user wants a story."}),
+        "Once",
+        chunk({"reasoning": "Go on.", "content": " upon"}),
+        FINISH,
+    ),
+    "U10 a refusal is shown": reply(
+        "I would rather not.", chunk({"refusal": "I would"}), chunk({"refusal": " rather not."}), FINISH
+    ),
+    "U11 tool calls are passed over": reply(
+        "Let me look.", "Let me look.", chunk({"tool_calls": [TOOL]}), chunk({}, "tool_calls"), Call.done
+    ),
+    "U12 comment lines are passed over": reply(
+        "Once upon", b": PROCESSING\n\n", "Once", b": still here\n\nevent: ping\ndata: {}\n\n", " upon", FINISH
+    ),
+    "U13 a lone surrogate is replaced": reply("Once \N{REPLACEMENT CHARACTER} upon", "Once \ud83d upon", FINISH),
+    "U13 half a character at the very end is nothing": reply("Once ", "Once ", "\ud83d", FINISH),
+    "U14 the model stops for its length": reply(
+        "Once upon", "Once upon", chunk({}, "length"), Call.done, status="length"
+    ),
+    "U15 a content filter stops the model": reply(
+        "Once upon", "Once upon", chunk({}, "content_filter"), Call.done, status="filtered"
+    ),
+    "U16 a stop without [DONE]": reply("Once upon", "Once upon", STOP, END),
+    "U17 an end without a reason or [DONE]": fails("upstream_cut", "Once upon", END, after="Once upon"),
+    "U17 an empty answer": fails("upstream_cut", HEADERS, END),
+    "U18 silence after [DONE]": reply("Once upon", "Once upon", STOP, DONE, CLOSED),
+    "U18 silence after the reason": reply("Once upon", "Once upon", STOP, CLOSED),
+    # Answers that cannot be read. In one packet with good text: it came before, so it is kept.
+    "U19 bad JSON": fails("upstream_error", sse(ONCE) + BAD_JSON, FINISH, after="Once"),
+    "U20 bad UTF-8": fails("upstream_error", sse(ONCE) + BAD_UTF8, FINISH, after="Once"),
+    "U21 an error in the middle": fails(
+        "upstream_error", sse(ONCE, {"error": refusal("server_error")}), END, after="Once"
+    ),
+    "U21 the quota ends in the middle": fails(
+        "upstream_quota", "Once", {"error": refusal("insufficient_quota")}, END, after="Once", retry=False
+    ),
+    "U21 an error that is only a string": fails(
+        "upstream_error", sse(ONCE, {"error": refusal()["message"]}), END, after="Once"
+    ),
+    # Connections that break or hang. U24 is a test of its own.
+    "U22 the connection is cut": fails("upstream_cut", "Once upon", after="Once upon"),
+    "U23 a cut that looks like an end": fails("upstream_cut", without_framing, "Once upon", after="Once upon"),
+    "U25 a reset after the headers": fails("upstream_cut", HEADERS, RESET),
+    "U26 it hangs in the middle": fails("upstream_timeout", "Once upon", CLOSED, after="Once upon"),
+    "U27 it hangs before the headers": fails("upstream_timeout", CLOSED),
+    "U27 it hangs after the headers": fails("upstream_timeout", HEADERS, CLOSED),
+    "U28 it closes before the headers": fails("upstream_unreachable", Call.close),
+    "U29 a reset before the headers": fails("upstream_unreachable", RESET),
+    # Refusals. OpenAI puts the key, the organisation or the host into some of its sentences.
+    "U30 401": fails("upstream_auth", refused(401, "invalid_api_key"), retry=False),
+    "U31 403": fails("upstream_auth", refused(403, "unsupported_country_region_territory"), retry=False),
+    "U32 404": fails("upstream_error", refused(404), retry=False),
+    "U33 400": fails("upstream_error", refused(400, "invalid_value"), retry=False),
+    "U34 too long, as OpenAI says it": fails("too_long", refused(400, "context_length_exceeded"), retry=False),
+    "U34 too long, as vLLM says it": fails(
+        "too_long", answered(400, {"object": "error", "message": VLLM, "code": 400}), retry=False
+    ),
+    "U34 too long, as llama.cpp says it": fails("too_long", answered(400, {"error": LLAMA_CPP}), retry=False),
+    "U35 422": fails("upstream_error", refused(422), retry=False),
+    "U36 429": fails("upstream_busy", refused(429, "rate_limit_exceeded")),
+    "U37 429 and a short retry-after": fails("upstream_busy", refused(429, "rate_limit_exceeded", retry_after="0.5")),
+    "U38 the quota is used up": fails("upstream_quota", refused(429, "insufficient_quota"), retry=False),
+    "U39 500": fails("upstream_error", refused(500)),
+    "U40 503": fails("upstream_error", refused(503)),
+    "U41 502 with a page of HTML": fails("upstream_error", a_page_of_html),
+    "U42 plain JSON in place of a stream": reply(
+        "Once upon", answered(200, {"object": "chat.completion", "choices": [WHOLE]})
+    ),
+    # Time and size. U46 to U49 are tests of their own.
+    "U43 comments for ever before the first token": fails("upstream_timeout", keep_alive),
+    "U43 comments for ever in the middle": fails("upstream_timeout", "Once upon", keep_alive, after="Once upon"),
+    "U44 slow but alive": reply("Once upon a time there was a snail.", slow_but_alive, FINISH),
+    "U45 retry-after 100 s": fails("upstream_timeout", refused(429, "rate_limit_exceeded", retry_after="100")),
+    "U50 no end": reply("a" * LONGEST_REPLY, an_answer_without_an_end, status="length"),
+    "U51 a chunk of 1 MB": reply("a" * LONGEST_REPLY, "a" * 1_000_000, FINISH, status="length"),
+    "U52 split at every byte": reply("Grüße, 世界 🙂!", byte_for_byte, FINISH),
+    "U53 a thousand chunks in one packet": reply(
+        "".join(f"{n} " for n in range(1000)), sse(*(chunk({"content": f"{n} "}) for n in range(1000))), FINISH
+    ),
+    "U54 a surrogate pair split in a packet": reply(
+        "Once 🙂 upon", sse(chunk({"content": "Once \ud83d"}), chunk({"content": "\ude42 upon"})), FINISH
+    ),
+    # Floods, each of which ends when the server closes.
+    "U55 data without a blank line": fails("upstream_error", "Once", for_ever(b"data: " + b"a" * 9_000), after="Once"),
+    "U55 a line without an end": fails("upstream_error", "Once", b"data: ", for_ever(b"a" * 9_000), after="Once"),
+    "U56 an error without an end": fails("upstream_error", body_of(400), for_ever(b"a" * 9_000), retry=False),
+    "U56 an error that comes slowly": fails("upstream_auth", body_of(401), slowly, retry=False),
+    "U56 an error that breaks off": fails("upstream_auth", begun(401), b'{"error":', retry=False),
+    "U56 plain JSON without an end": fails("upstream_error", body_of(200), for_ever(b'["a"' * 2_000)),
+    "U57 a bomb": fails("upstream_error", body_of(200, content_encoding="gzip"), for_ever(BOMB)),
+    "U57 a compressed answer": fails("upstream_error", body_of(200, content_encoding="gzip"), gzip.compress(ANSWER)),
+    "U57 two codings": fails("upstream_error", body_of(200, content_encoding="identity, gzip"), gzip.compress(ANSWER)),
+    "U57 the coding that is none": reply("Once", identity, "Once", FINISH),
+    "U57 a bomb as an error": fails(
+        "upstream_auth", body_of(401, content_encoding="gzip"), for_ever(BOMB), retry=False
+    ),
+    "U57 a compressed error": fails(
+        "upstream_error",
+        body_of(400, content_encoding="gzip"),
+        gzip.compress(json.dumps({"error": refusal("model_not_found")}).encode()),
+        retry=False,
+    ),
+    "U58 an event of 4 MB": fails("upstream_error", "Once", sse({"padding": "a" * 4_000_000}), FINISH, after="Once"),
+    "U58 an event of many lists": fails("upstream_error", "Once", sse([[]] * 200_000), FINISH, after="Once"),
+    "U58 a flood after the end": reply("Once", "Once", STOP, for_ever(b"a" * 9_000)),
+    "U59 an unknown model, as OpenAI says it": fails("upstream_model", refused(404, "model_not_found"), retry=False),
+    "U59 a forbidden model": fails("upstream_model", refused(403, "model_not_found"), retry=False),
+    **{
+        f"U59 an unknown model, as {server} says it": fails("upstream_model", answered(status, body), retry=False)
+        for server, status, body in UNKNOWN_MODEL
+    },
+}
