@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+from contextlib import ExitStack
 
 import pytest
+import uvicorn
 
-from utils.server import RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, listen
+from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, listen
+from utils.server import serve
 from utils.settings import Settings
 
 
@@ -38,3 +41,32 @@ def test_an_ipv6_host_is_listened_to() -> None:
             assert listening.family == socket.AF_INET6
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
+
+
+def test_uvicorn_believes_the_proxies_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in `.env` too, which uvicorn does not read."""
+    configs: list[uvicorn.Config] = []
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        configs.append(server.config)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    for proxies in ("", "10.0.0.1"):
+        serve(app, Settings(port=0, forwarded_allow_ips=proxies))
+    assert [config.forwarded_allow_ips for config in configs] == ["", "10.0.0.1"]
+
+
+def test_a_crowd_is_let_in_a_few_at_a_time() -> None:
+    with listen(Settings(port=0)) as listening, ExitStack() as stack:
+        listening.listen(100)
+        for _ in range(AT_A_TIME + 1):
+            stack.enter_context(socket.create_connection(listening.getsockname()))
+        for _ in range(AT_A_TIME):
+            stack.enter_context(listening.accept()[0])
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        stack.enter_context(listening.accept()[0])
+
+
+async def app(*_: object) -> None:
+    """Never called."""

@@ -1,1 +1,1 @@
-"""The outside world: the model, the log, the environment."""
+"""The outside world: the model, the environment, the web server."""

@@ -8,35 +8,42 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
-    "Cache-Control": "no-cache",  # Files are asked for again, by their ETag: a deploy never mixes old and new ones.
+    # Files are revalidated by their ETag: a deploy never mixes old and new ones.
+    "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-POLICY = (  # Old Safari does not take 'self' for WebSockets: the host is named too.
+# Old Safari does not accept 'self' for WebSockets, so the host is named too.
+POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self' ws://{host} wss://{host}; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "connect-src 'self' ws://{host} wss://{host}; font-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 
 class Guard:
-    """Refuses foreign hosts (400, against DNS rebinding) and foreign pages (403); sets headers on every response."""
+    """Refuses foreign hosts (400, against DNS rebinding) and WebSockets of foreign pages (403).
+
+    Sets the security headers on every response. `hosts` are names, separated by commas.
+    """
 
     def __init__(self, app: ASGIApp, hosts: str) -> None:
-        self.app, self.hosts = app, {host.strip().lower() for host in hosts.split(",")}
+        self.app = app
+        self.hosts = {host.strip().lower() for host in hosts.split(",")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await self.app(scope, receive, send)
-        headers, app = Headers(scope=scope), self.app
+            await self.app(scope, receive, send)
+            return
+        app = self.app
+        headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if not self._is_known(host):
-            host, app = "localhost", PlainTextResponse("Unknown host. See ALLOWED_HOSTS.", 400)
-        elif scope["type"] == "websocket" and headers.get("origin", f"http://{host}").lower() not in (
-            f"http://{host}",  # Also behind a proxy that ends TLS; without an Origin it is no browser.
-            f"https://{host}",
-        ):
+            host = "localhost"
+            app = PlainTextResponse("Unknown host. See ALLOWED_HOSTS.", 400)
+        elif scope["type"] == "websocket" and not _is_own_page(headers, host):
             app = PlainTextResponse("Foreign origin.", 403)
 
         async def send_with_headers(message: Message) -> None:
@@ -51,3 +58,9 @@ class Guard:
         if not re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-f:]+\](:\d+)?", host, re.ASCII):
             return False
         return not self.hosts.isdisjoint(("*", urlsplit(f"//{host}").hostname))
+
+
+def _is_own_page(headers: Headers, host: str) -> bool:
+    """A client without an Origin is not a browser. A proxy may end TLS, so https is fine too."""
+    origin = headers.get("origin")
+    return origin is None or origin.lower() in (f"http://{host}", f"https://{host}")

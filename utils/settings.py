@@ -1,4 +1,4 @@
-"""Everything the environment may change: read once, checked, frozen."""
+"""All settings from the environment: read once, validated, frozen."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from utils import local_llm
 
 
 class BadSetting(ValueError):
-    """A setting that cannot be used; the message says its name, its value and what was expected."""
+    """An invalid setting; the message has its name, its value and what was expected."""
 
 
 def _number(default: float, low: float, high: float) -> Any:
@@ -22,17 +22,19 @@ def _number(default: float, low: float, high: float) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """Each field is the environment variable of the same name, in capitals. Times are in seconds."""
+    """Each field is the environment variable of that name, in capitals. Times are in seconds."""
 
     openai_api_key: str = field(default="", repr=False)
     openai_base_url: str = ""
     openai_model: str = "gpt-5.4-mini"
-    openai_parameters: dict[str, Any] = field(default_factory=dict)  # JSON, such as {"temperature": 0.2}
+    # A JSON object, such as {"temperature": 0.2}.
+    openai_parameters: dict[str, Any] = field(default_factory=dict)
     system_prompt: str = ""
     first_token_seconds: float = _number(60, 0.1, 3600)
     next_token_seconds: float = _number(30, 0.1, 3600)
 
     store_url: str = "sqlite:///chat.db"
+    keep_days: float = _number(0, 0, 100_000)
     lease_seconds: float = _number(10, 0.1, 3600)
     orphan_seconds: float = _number(300, 0, 86_400)
     grace_seconds: float = _number(30, 0, 3600)
@@ -41,39 +43,52 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65_535)
     allowed_hosts: str = "127.0.0.1,localhost,::1"
+    # The addresses of proxies, or networks, whose X-Forwarded-For is believed.
+    forwarded_allow_ips: str = ""
     max_connections: int = _number(1000, 1, 100_000)
+    max_replies: int = _number(200, 1, 100_000)
     messages_per_minute: int = _number(20, 1, 100_000)
-    max_turns: int = _number(1000, 1, 100_000)
-    max_message_chars: int = _number(16_000, 1, 16_000)  # of 4 bytes each, they just fit into a 64 KiB frame
+    # A character takes up to 4 bytes, so a message just fits into a 64 KiB frame.
+    max_message_chars: int = _number(16_000, 1, 16_000)
+    max_conversation_chars: int = _number(2_000_000, 1, 100_000_000)
     max_reply_chars: int = _number(200_000, 1, 10_000_000)
     send_seconds: float = _number(10, 0.1, 3600)
 
     @property
     def uses_local_model(self) -> bool:
-        """Whether the model on this machine answers: there is neither a key nor a server to ask."""
+        """Whether the local model answers: there is neither an API key nor a base URL."""
         return not (self.openai_api_key or self.openai_base_url)
 
     @property
     def model_name(self) -> str:
-        """The model that answers, as people know it."""
+        """The display name of the model."""
         return local_llm.NAME if self.uses_local_model else self.openai_model
 
     @property
     def context_budget(self) -> int:
-        """How many characters of a conversation the model is shown."""
-        return min(self.context_chars, local_llm.CONTEXT_CHARS if self.uses_local_model else self.context_chars)
+        """How many characters of a conversation are sent to the model."""
+        if self.uses_local_model:
+            return min(self.context_chars, local_llm.CONTEXT_CHARS)
+        return self.context_chars
 
 
 def read_settings(environ: Mapping[str, str | None] | None = None) -> Settings:
-    """Settings from the environment, and from `.env` where the environment is silent. Raises BadSetting."""
-    values = {**dotenv_values(".env"), **os.environ} if environ is None else environ
-    given = {f: (values.get(f.name.upper()) or "").strip() for f in fields(Settings)}
-    return Settings(**{f.name: _checked(f, f.name.upper(), text) for f, text in given.items() if text})
+    """Read the settings from the environment, then from `.env`. Raises BadSetting."""
+    if environ is None:
+        environ = {**dotenv_values(".env"), **os.environ}
+    values = {}
+    for setting in fields(Settings):
+        name = setting.name.upper()
+        text = (environ.get(name) or "").strip()
+        if text:
+            values[setting.name] = _checked(setting, name, text)
+    return Settings(**values)
 
 
 def _checked(setting: Field[Any], name: str, text: str) -> Any:
     if name == "OPENAI_API_KEY" and not (text.isascii() and text.isprintable()):
-        raise BadSetting(f"{name}: expected printable ASCII characters (the value is not shown)")
+        # Leave the value out: it is a secret.
+        raise BadSetting(f"{name}: expected printable ASCII characters")
     if name == "STORE_URL" and not re.match("sqlite:///.", text):
         raise BadSetting(f"{name}={text!r}: expected sqlite:///path/to/a/file")
     try:
@@ -82,7 +97,8 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
             return {**json.loads(text)}
         if not setting.metadata:
             return text
-        low, high = setting.metadata["low"], setting.metadata["high"]
+        low = setting.metadata["low"]
+        high = setting.metadata["high"]
         expected = f"a {'whole ' * (setting.type is int)}number from {low} to {high}"
         number = setting.type(text)  # type: ignore[operator]
         if not low <= number <= high:
