@@ -1,21 +1,34 @@
-"""The web server: one page, one WebSocket. `uvicorn main:app`, or `python main.py` with hardened defaults."""
+"""The web server: `python main.py`, or `uvicorn main:app` without its hardened defaults.
+
+GET /          the page
+GET /static    the page's files; its libraries are under /vendor
+GET /healthz   200 while the server is up
+WS  /ws        the chat; docs/protocol.md has the frames
+"""
 
 import logging
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, WebSocket
-from fastapi.staticfiles import StaticFiles
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
-from utils.connection import Connection
+from chat.client import Client
+from chat.conversation import Turn
+from chat.log import Unusable, open_log
+from chat.reply import Reply
+from chat.room import Room
+from chat.rooms import Rooms
+from flow import create_streaming_chat_flow
+from utils.console import OneLine, tidy
+from utils.files import Files
 from utils.guard import Guard
-from utils.log import open_log
-from utils.replies import Replies
 from utils.server import serve
 from utils.settings import BadSetting, Settings, read_settings
 from utils.stream_llm import open_model
@@ -23,60 +36,114 @@ from utils.stream_llm import open_model
 logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-VENDOR = {"markdown-it": "markdown-it/dist/browser", "speed-highlight": "@speed-highlight/core/dist"}
+VENDOR = {
+    "markdown-it": "markdown-it/dist/browser",
+    "speed-highlight": "@speed-highlight/core/dist",
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The web app. It opens the log and the model when it starts, and closes them when it ends."""
+    """The web app.
+
+    At start-up it opens the model and the log; at shutdown it drains the replies and closes both.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tidy()
         async with AsyncExitStack() as stack:
             app.state.model = await stack.enter_async_context(open_model(settings))
-            log = await stack.enter_async_context(open_log(settings.store_url, settings.lease_seconds))
-            app.state.replies = Replies(log, settings)
+            opening = open_log(settings.store_url, settings.lease_seconds, settings.keep_days)
+            try:
+                log = await stack.enter_async_context(opening)
+            except Unusable as error:
+                raise BadSetting(f"STORE_URL={settings.store_url!r}: {error}") from error
+            app.state.rooms = Rooms(
+                log,
+                partial(answer, budget=settings.context_budget),
+                lease_seconds=settings.lease_seconds,
+                orphan_seconds=settings.orphan_seconds,
+                max_replies=settings.max_replies,
+            )
             yield
-            await app.state.replies.drain()
+            await app.state.rooms.drain(settings.grace_seconds)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.add_middleware(GZipMiddleware)
     app.add_middleware(Guard, hosts=f"{settings.allowed_hosts},{settings.host}")
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for name, folder in VENDOR.items():
-        if (HERE / "node_modules" / folder).exists():
-            app.mount(f"/vendor/{name}", StaticFiles(directory=HERE / "node_modules" / folder))
-        else:
-            logger.warning("%s is missing: replies are shown plainer. Run npm ci --ignore-scripts", name)
+    app.add_middleware(OneLine)
+    serve_files(app)
     open_sockets: set[WebSocket] = set()
-
-    @app.get("/")
-    async def page() -> FileResponse:
-        return FileResponse(HERE / "static/index.html")
 
     @app.get("/healthz")
     async def health() -> dict[str, str]:
-        return {"status": "ok", "model": settings.model_name}
+        return {"status": "ok"}
 
     async def chat(socket: WebSocket) -> None:
+        """Serve one WebSocket. Its messages go into the log; `chat.writers` calls `answer`."""
         await socket.accept()
         if len(open_sockets) >= settings.max_connections:
-            return await socket.close(1013, "Too many connections, please try again later.")
+            await socket.close(1013, "Too many connections, please try again later.")
+            return
         open_sockets.add(socket)
         try:
-            await Connection(socket, app.state.replies, settings, app.state.model).run()
+            await Client(socket, app.state.rooms, settings, app.state.model).run()
         finally:
             open_sockets.discard(socket)
 
-    # Not @app.websocket: what it needs for dependencies costs 3 KiB a connection.
+    # Not @app.websocket: its dependency handling costs 3 KiB a connection.
     app.router.routes.append(WebSocketRoute("/ws", chat))
     return app
 
 
+async def answer(room: Room, turn: Turn, budget: int) -> Reply:
+    """Run the flow with a new shared store, and return the `Reply` that it wrote.
+
+    `budget` is how many characters of the conversation are sent to the model.
+    """
+    reply = Reply(room, turn)
+    shared = {
+        # The node uses it like a WebSocket. What the node sends is appended to the log, and
+        # every client is sent what is in the log.
+        "websocket": reply,
+        "user_message": turn.question,
+        # Built from the log for every turn: what a node appends is seen only by later nodes of
+        # this run.
+        "conversation_history": room.conversation.history(turn, budget),
+    }
+    try:
+        await create_streaming_chat_flow().run_async(shared)
+    except Exception as error:
+        # Log the location, but not the error's text: it may contain a key.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("the flow failed with %s at\n%s", type(error).__name__, where)
+        reply.fail("internal_error")
+    return reply
+
+
+def serve_files(app: FastAPI) -> None:
+    """Serve the page, and those of its libraries that are installed."""
+
+    static = Files(directory=HERE / "static")
+
+    @app.get("/")
+    async def page(request: Request) -> Response:
+        return await static.get_response("index.html", request.scope)
+
+    app.mount("/static", static)
+    for name, folder in VENDOR.items():
+        files = HERE / "node_modules" / folder
+        if files.exists():
+            app.mount(f"/vendor/{name}", Files(directory=files))
+        else:
+            logger.warning("%s is missing, so replies look plainer: npm ci --ignore-scripts", name)
+
+
 def __getattr__(name: str) -> FastAPI:
-    """`app`, made when somebody asks for it: importing this file does nothing."""
+    """Create `app` on first access: importing this module starts nothing."""
     if name != "app":
         raise AttributeError(name)
-    app = globals()["app"] = create_app(read_settings())
+    app = create_app(read_settings())
+    globals()["app"] = app
     return app
 
 
@@ -84,5 +151,6 @@ if __name__ == "__main__":
     try:
         settings = read_settings()
         serve(create_app(settings), settings)
-    except (BadSetting, OSError) as error:  # such as: Address already in use
+    except (BadSetting, OSError) as error:
+        # An OSError is, for example, "Address already in use".
         sys.exit(f"Cannot start: {error}")

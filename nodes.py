@@ -5,36 +5,39 @@ from typing import Any
 
 from pocketflow import AsyncNode
 
-from utils.frames import error_frame
-from utils.reply_reader import Reasoning, ReplyCut
+from chat.frames import error_frame
+from utils.pieces import Reasoning, ReplyCut
 from utils.stream_llm import stream_llm
 
 Shared = dict[str, Any]
+Messages = list[dict[str, str]]
 
 
 class StreamingChatNode(AsyncNode):  # type: ignore[misc]
-    """Answers the user's message and keeps the conversation.
+    """Answers the user's message and adds both to the conversation's history.
 
-    `max_retries` stays 1: a second try would show the text twice. Nothing is kept on `self`: PocketFlow runs
-    copies of one node for everybody.
+    `max_retries` stays 1: a second try would show the text twice. Store nothing on `self`:
+    PocketFlow runs a copy of the node, so it would be lost.
     """
 
-    async def prep_async(self, shared: Shared) -> tuple[list[dict[str, str]], Any]:
+    async def prep_async(self, shared: Shared) -> tuple[Messages, Any]:
         question = {"role": "user", "content": shared["user_message"]}
         return [*shared["conversation_history"], question], shared["websocket"]
 
-    async def exec_async(self, prepared: tuple[list[dict[str, str]], Any]) -> str:
+    async def exec_async(self, prepared: tuple[Messages, Any]) -> str:
         messages, websocket = prepared
-        text, status = "", "done"
+        text = ""
+        status = "done"
         await websocket.send_json({"type": "start", "content": ""})
         try:
             async with aclosing(stream_llm(messages)) as chunks:
                 async for chunk in chunks:
+                    frame = {"type": "chunk", "content": chunk}
                     if isinstance(chunk, Reasoning):
-                        await websocket.send_json({"type": "chunk", "content": chunk, "kind": "reasoning"})
+                        frame["kind"] = "reasoning"
                     else:
                         text += chunk
-                        await websocket.send_json({"type": "chunk", "content": chunk})
+                    await websocket.send_json(frame)
         except ReplyCut as cut:
             status = cut.status
             if cut.code:
@@ -42,7 +45,15 @@ class StreamingChatNode(AsyncNode):  # type: ignore[misc]
         await websocket.send_json({"type": "end", "content": "", "status": status})
         return text
 
-    async def post_async(self, shared: Shared, prepared: tuple[list[dict[str, str]], Any], text: str) -> None:
-        if text:  # A failed question without an answer would only confuse the model the next time.
+    async def post_async(
+        self,
+        shared: Shared,
+        prepared: tuple[Messages, Any],
+        text: str,
+    ) -> None:
+        # Skip a question without an answer: if the history is used again, as in the direct form,
+        # the roles in it must alternate.
+        if text:
             question = {"role": "user", "content": shared["user_message"]}
-            shared["conversation_history"] += [question, {"role": "assistant", "content": text}]
+            answer = {"role": "assistant", "content": text}
+            shared["conversation_history"] += [question, answer]

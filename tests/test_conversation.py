@@ -8,8 +8,22 @@ from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from tests.logs import PLACES, QUICK, WILD, Fold, chunk, end, fold, picture, picture_of, question, told, turns_of
-from utils.conversation import Conversation, Event
+from chat.conversation import Conversation, Event
+from tests.support.logs import (
+    PLACES,
+    QUICK,
+    WILD,
+    Fold,
+    chunk,
+    end,
+    fold,
+    ids_of,
+    picture,
+    picture_of,
+    question,
+    told,
+)
+from utils.pieces import Reasoning
 
 # The promises. Each holds for a kind of fold and a log, or fails with AssertionError.
 
@@ -29,7 +43,7 @@ def text_only_grows(events: list[Event], make: Fold = Conversation) -> None:
 def pieces_come_in_order_and_once(events: list[Event], make: Fold = Conversation) -> None:
     """For logs whose chunks are `<n>`."""
     for turn in fold(events, make).turns:
-        assert "".join(turn.pieces) == "".join(f"<{n}>" for n in range(len(turn.pieces)))
+        assert "".join(piece.text for piece in turn.pieces) == "".join(f"<{n}>" for n in range(len(turn.pieces)))
 
 
 def an_end_is_final(events: list[Event], make: Fold = Conversation) -> None:
@@ -37,7 +51,7 @@ def an_end_is_final(events: list[Event], make: Fold = Conversation) -> None:
     ended: dict[str, dict[str, Any]] = {}
     for id, event in enumerate(events):
         conversation.apply(id, event)
-        for turn in filter(None, map(conversation.turn, turns_of(events))):
+        for turn in filter(None, map(conversation.turn, ids_of(events))):
             if turn.status != "open":
                 assert ended.setdefault(turn.id, picture_of(turn)) == picture_of(turn)
 
@@ -147,13 +161,27 @@ def test_two_readers_of_one_log_agree_however_they_read_it(events: list[Event], 
 
 @QUICK
 @given(told(), st.data())
-def test_the_whole_text_at_the_end_makes_the_chunks_superfluous(events: list[Event], data: st.DataObject) -> None:
-    conversation = fold(events)
-    superfluous = [id for turn in conversation.turns if turn.status == "done" for id in turn.chunk_ids]
-    forgotten = data.draw(st.sets(st.sampled_from(superfluous))) if superfluous else set()
-    kept = [event for id, event in enumerate(events) if id not in forgotten]
-    assert all(events[id]["type"] == "chunk" for id in superfluous)
-    assert picture(fold(kept)) == picture(conversation)
+def test_spare_events_may_leave_the_log_in_any_order(events: list[Event], data: st.DataObject) -> None:
+    """Chunks whose text the end has, and turns that an edit dropped; a repeated question does not come back."""
+    conversation, log = Conversation(), []
+    for place, event in enumerate(events):
+        if "replaces" in event:
+            event = {**event, "drops": conversation.drops(event["replaces"])}
+        log.append(event)
+        conversation.apply(place, event)
+    spare = conversation.spare_places()
+    gone = data.draw(st.sets(st.sampled_from(spare))) if spare else set()
+    stays = [event for place, event in enumerate(log) if place not in gone]
+    assert picture(fold(stays)) == picture(conversation)
+    assert picture(fold([*stays, *(event for event in log if event["type"] == "user")])) == picture(conversation)
+
+
+@pytest.mark.parametrize("read", range(4))
+def test_the_end_brings_whatever_is_missing_of_its_text(read: int) -> None:
+    pieces = [Reasoning("Hm"), "So", " be it"]
+    chunks = [chunk("t0", n, piece) for n, piece in enumerate(pieces)]
+    (turn,) = fold([question("t0"), *chunks[:read], end("t0", "done", pieces)]).turns
+    assert (turn.reasoning, turn.answer) == ("Hm", "So be it")
 
 
 def test_an_edit_drops_that_turn_and_all_after_it() -> None:

@@ -14,12 +14,12 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 import nodes
+from chat import client as client_module
+from chat.conversation import Conversation
+from chat.room import Room
 from main import create_app
 from tests.support import eventually
 from tests.support.store import rows_with
-from utils import view
-from utils.conversation import Conversation
-from utils.room import Room
 from utils.settings import Settings
 
 MANY = 1_000
@@ -76,9 +76,11 @@ async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             await asyncio.Event().wait()
 
     monkeypatch.setattr(nodes, "stream_llm", stream_llm)
+    monkeypatch.setattr("chat.rooms.CACHED_CHARS", 0)
     store = f"sqlite:///{tmp_path}/chat.db"
     app = create_app(Settings(openai_api_key="sk-fake", store_url=store, orphan_seconds=0.05))
     async with app.router.lifespan_context(app):
+        await app.state.model  # Imports go on in a thread until then, and gc.get_objects() disturbs them.
         yield app
 
 
@@ -94,7 +96,7 @@ async def test_1_000_conversations_leave_no_room_task_or_watcher_behind(app: Fas
 async def test_a_silent_conversation_gets_pings_for_clients_that_know_them(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "PING_SECONDS", 0.01)
+    monkeypatch.setattr(client_module, "PING_SECONDS", 0.01)
     async with Visit(app) as plain, Visit(app) as resuming:
         plain.send(type="message", content="short")
         resuming.send(type="resume", conversation=None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 import nodes
 from flow import create_streaming_chat_flow
 from nodes import StreamingChatNode
-from utils.reply_reader import Reasoning, ReplyCut
+from tests.support import dialogue
+from utils.pieces import Reasoning, ReplyCut
 
 Frame = dict[str, Any]
 Messages = list[dict[str, str]]
 
-HISTORY = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+HISTORY = dialogue("Hi", "Hello")
 START = {"type": "start", "content": ""}
 
 
@@ -30,10 +32,6 @@ class FakeSocket:
         if len(self.frames) >= self._broken_from:
             raise ConnectionError("the socket is broken")
         self.frames.append(frame)
-
-    @property
-    def text(self) -> str:
-        return "".join(frame["content"] for frame in self.frames if frame["type"] == "chunk" and "kind" not in frame)
 
 
 class FakeModel:
@@ -69,10 +67,6 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
     return says
 
 
-def a_store(socket: FakeSocket, message: str = "Why?") -> dict[str, Any]:
-    return {"websocket": socket, "user_message": message, "conversation_history": deepcopy(HISTORY)}
-
-
 def chunks(*texts: str) -> list[Frame]:
     return [{"type": "chunk", "content": text} for text in texts]
 
@@ -81,14 +75,30 @@ def ending(status: str) -> Frame:
     return {"type": "end", "content": "", "status": status}
 
 
+def a_store(socket: FakeSocket) -> dict[str, Any]:
+    return {"websocket": socket, "user_message": "Why?", "conversation_history": deepcopy(HISTORY)}
+
+
+async def run(socket: FakeSocket, *, raises: type[Exception] | None = None) -> Messages:
+    """Run the flow once; what it added to the history."""
+    shared = a_store(socket)
+    with pytest.raises(raises) if raises else nullcontext():
+        await create_streaming_chat_flow().run_async(shared)
+    assert set(shared) == {"websocket", "user_message", "conversation_history"}
+    history: Messages = shared["conversation_history"]
+    assert history[:2] == HISTORY
+    return history[2:]
+
+
 async def test_a_reply_is_a_start_its_chunks_and_an_end(says: Says) -> None:
     model, socket = says("Once", " upon", " a time"), FakeSocket()
-    await create_streaming_chat_flow().run_async(a_store(socket))
+    assert await run(socket) == dialogue("Why?", "Once upon a time")
     assert socket.frames == [START, *chunks("Once", " upon", " a time"), ending("done")]
+    assert model.asked == [dialogue("Hi", "Hello", "Why?")]
     assert model.closed == 1
 
 
-async def test_each_chunk_is_sent_before_the_model_says_the_next(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_chunk_is_sent_before_the_model_says_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     socket = FakeSocket()
 
     async def model(messages: Messages) -> AsyncIterator[str]:
@@ -97,23 +107,7 @@ async def test_each_chunk_is_sent_before_the_model_says_the_next(says: Says, mon
             yield str(n)
 
     monkeypatch.setattr(nodes, "stream_llm", model)
-    await create_streaming_chat_flow().run_async(a_store(socket))
-    assert socket.text == "012"
-
-
-async def test_the_model_is_told_the_history_and_then_the_message(says: Says) -> None:
-    model = says("So")
-    await create_streaming_chat_flow().run_async(a_store(FakeSocket()))
-    assert model.asked == [[*HISTORY, {"role": "user", "content": "Why?"}]]
-
-
-async def test_the_history_grows_by_the_message_and_the_whole_reply(says: Says) -> None:
-    says("Once", " upon")
-    shared = a_store(FakeSocket())
-    await create_streaming_chat_flow().run_async(shared)
-    asked, answered = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Once upon"}
-    assert shared["conversation_history"] == [*HISTORY, asked, answered]
-    assert set(shared) == {"websocket", "user_message", "conversation_history"}
+    assert await run(socket) == dialogue("Why?", "012")
 
 
 async def test_one_flow_answers_one_message_after_another(says: Says) -> None:
@@ -123,7 +117,7 @@ async def test_one_flow_answers_one_message_after_another(says: Says) -> None:
     model = says("Two")
     shared["user_message"] = "And?"
     await flow.run_async(shared)
-    assert [message["content"] for message in model.asked[0]] == ["Hi", "Hello", "Why?", "One", "And?"]
+    assert model.asked == [dialogue("Hi", "Hello", "Why?", "One", "And?")]
 
 
 async def test_prep_changes_nothing() -> None:
@@ -138,10 +132,8 @@ async def test_prep_changes_nothing() -> None:
 async def test_a_reply_that_the_model_cut_keeps_its_text_and_is_no_error(status: str, says: Says) -> None:
     says("Once", " upon", ReplyCut(status))
     socket = FakeSocket()
-    shared = a_store(socket)
-    await create_streaming_chat_flow().run_async(shared)
+    assert await run(socket) == dialogue("Why?", "Once upon")
     assert socket.frames == [START, *chunks("Once", " upon"), ending(status)]
-    assert shared["conversation_history"][-1] == {"role": "assistant", "content": "Once upon"}
 
 
 @pytest.mark.parametrize(
@@ -156,51 +148,40 @@ async def test_a_reply_that_the_model_cut_keeps_its_text_and_is_no_error(status:
 )
 async def test_a_reply_that_fails_half_way_keeps_its_text_and_says_why(cut: ReplyCut, retry: bool, says: Says) -> None:
     model, socket = says("Once", " upon", cut), FakeSocket()
-    shared = a_store(socket)
-    await create_streaming_chat_flow().run_async(shared)
+    assert await run(socket) == dialogue("Why?", "Once upon")
     *shown, error, end = socket.frames
     assert shown == [START, *chunks("Once", " upon")]
     assert (error["type"], error["code"], error["retry"]) == ("error", cut.code, retry)
     assert error["content"].endswith(".")
     assert end == ending(cut.status)
-    assert shared["conversation_history"][-1] == {"role": "assistant", "content": "Once upon"}
     assert model.closed == 1
 
 
-async def test_a_reply_that_fails_before_its_first_token_leaves_the_history_as_it_was(says: Says) -> None:
+async def test_a_reply_that_fails_before_its_first_token_leaves_the_history_alone(says: Says) -> None:
     says(ReplyCut("error", "upstream_busy"))
     socket = FakeSocket()
-    shared = a_store(socket)
-    await create_streaming_chat_flow().run_async(shared)
+    assert await run(socket) == []
     assert [frame["type"] for frame in socket.frames] == ["start", "error", "end"]
-    assert shared["conversation_history"] == HISTORY
 
 
 async def test_what_the_model_thinks_is_shown_but_no_part_of_the_history(says: Says) -> None:
     says(Reasoning("Hm"), "So", Reasoning("..."), " be it")
     socket = FakeSocket()
-    shared = a_store(socket)
-    await create_streaming_chat_flow().run_async(shared)
+    assert await run(socket) == dialogue("Why?", "So be it")
     thoughts = [frame["content"] for frame in socket.frames if frame.get("kind") == "reasoning"]
     assert thoughts == ["Hm", "..."]
-    assert shared["conversation_history"][-1] == {"role": "assistant", "content": "So be it"}
 
 
-async def test_a_reply_of_thoughts_alone_leaves_the_history_as_it_was(says: Says) -> None:
+async def test_a_reply_of_thoughts_alone_leaves_the_history_alone(says: Says) -> None:
     says(Reasoning("Hm"))
-    shared = a_store(FakeSocket())
-    await create_streaming_chat_flow().run_async(shared)
-    assert shared["conversation_history"] == HISTORY
+    assert await run(FakeSocket()) == []
 
 
 @pytest.mark.parametrize("broken_from", [1, 2])
 async def test_the_model_is_left_at_once_when_the_socket_breaks(broken_from: int, says: Says) -> None:
-    model, socket = says(*map(str, range(100))), FakeSocket(broken_from)
-    shared = a_store(socket)
-    with pytest.raises(ConnectionError):
-        await create_streaming_chat_flow().run_async(shared)
+    model = says(*map(str, range(100)))
+    assert await run(FakeSocket(broken_from), raises=ConnectionError) == []
     assert model.closed == 1
-    assert shared["conversation_history"] == HISTORY
 
 
 async def test_the_model_is_left_at_once_when_the_flow_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +196,7 @@ async def test_the_model_is_left_at_once_when_the_flow_is_cancelled(monkeypatch:
             closed.set()
 
     monkeypatch.setattr(nodes, "stream_llm", model)
-    running = asyncio.create_task(create_streaming_chat_flow().run_async(a_store(FakeSocket())))
+    running = asyncio.create_task(run(FakeSocket()))
     async with asyncio.timeout(5):
         await said.wait()
         running.cancel()
@@ -226,11 +207,8 @@ async def test_the_model_is_left_at_once_when_the_flow_is_cancelled(monkeypatch:
 async def test_a_defect_is_not_taken_for_a_reply(says: Says) -> None:
     """Whoever runs the flow has to know: Replies says internal_error."""
     model = says("Once", ValueError("a defect"))
-    shared = a_store(FakeSocket())
-    with pytest.raises(ValueError, match="a defect"):
-        await create_streaming_chat_flow().run_async(shared)
+    assert await run(FakeSocket(), raises=ValueError) == []
     assert model.closed == 1
-    assert shared["conversation_history"] == HISTORY
 
 
 async def test_the_flow_is_one_node_that_never_tries_twice() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest import mock
@@ -12,76 +12,68 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import nodes
+from chat.conversation import Conversation, Event, Turn
+from chat.frames import BadFrame, Frame, read_frame
 from flow import create_streaming_chat_flow
-from tests.logs import QUICK, TEXTS, chunk, end, fold, picture_of, question, told
-from tests.processes import Process, processes
-from utils.conversation import Conversation, Event, Turn
-from utils.frames import BadFrame, Command, Frame, read_frame
-from utils.replies import Replies
-from utils.reply_reader import Reasoning, ReplyReader
+from tests.support.logs import QUICK, TEXTS, chunk, end, fold, picture_of, question, told
+from tests.support.processes import Process, processes
+from tests.support.rooms import app_rooms
+from utils.openai_stream import Completion
+from utils.pieces import Reasoning
 from utils.settings import Settings
 
 MOST_CHARS = 100
 SETTINGS = Settings(lease_seconds=0.1, grace_seconds=0)
 
 
-def asked_before(conversation: Conversation, turn: Turn) -> list[Turn]:
-    return conversation.turns[: conversation.turns.index(turn)]
+Told = tuple[Turn, list[Turn], list[dict[str, str]]]
+
+
+def histories(conversation: Conversation, budget: int = 10**9) -> Iterator[Told]:
+    """For each turn: the turns before it that have a text, and the history that the model is told."""
+    for at, turn in enumerate(conversation.turns):
+        answered = [known for known in conversation.turns[:at] if known.answer]
+        yield turn, answered, conversation.history(turn, budget)
 
 
 @QUICK
 @given(told(), st.integers(0, 60))
-def test_H01_what_the_model_is_told_alternates_and_begins_with_the_user(events: list[Event], budget: int) -> None:
-    conversation = fold(events)
-    for turn in conversation.turns:
-        roles = [message["role"] for message in conversation.history(turn, budget)]
-        assert roles == ["user", "assistant"] * (len(roles) // 2)
-
-
-@QUICK
-@given(told(), st.integers(0, 60))
-def test_H02_nothing_that_the_model_is_told_is_empty(events: list[Event], budget: int) -> None:
-    conversation = fold(events)
-    for turn in conversation.turns:
-        assert all(message["content"] for message in conversation.history(turn, budget))
+def test_H01_H02_the_model_gets_full_messages_in_turn_of_user_and_assistant(events: list[Event], budget: int) -> None:
+    for _, _, history in histories(fold(events), budget):
+        assert [message["role"] for message in history] == ["user", "assistant"] * (len(history) // 2)
+        assert all(message["content"] for message in history)
 
 
 @QUICK
 @given(told())
 def test_H03_the_history_holds_every_answer_whole(events: list[Event]) -> None:
-    conversation = fold(events)
-    for turn in conversation.turns:
-        told = [message["content"] for message in conversation.history(turn, 10**9)]
-        expected = [[known.question, known.answer] for known in asked_before(conversation, turn) if known.answer]
-        assert told == [text for pair in expected for text in pair]
+    for _, answered, history in histories(fold(events)):
+        expected = [text for known in answered for text in (known.question, known.answer)]
+        assert [message["content"] for message in history] == expected
 
 
 @QUICK
 @given(told(), st.integers(0, 60))
 def test_H04_a_turn_that_failed_without_text_is_not_told_again(events: list[Event], budget: int) -> None:
-    names = {event["turn"]: f"{event['turn']}?" for event in events if event["type"] == "user"}
-    conversation = fold([event | {"content": names[event["turn"]]} if event["type"] == "user" else event
-                         for event in events])  # fmt: skip
-    for turn in conversation.turns:
-        told = {message["content"] for message in conversation.history(turn, budget)}
-        assert not told & {known.question for known in conversation.turns if not known.answer}
+    named = [event | {"content": f"{event['turn']}?"} if event["type"] == "user" else event for event in events]
+    without_text = {turn.question for turn in fold(named).turns if not turn.answer}
+    for _, _, history in histories(fold(named), budget):
+        assert not {message["content"] for message in history} & without_text
 
 
 @QUICK
-@given(told(), st.integers(0, 60))
-def test_H05_the_history_keeps_to_its_budget_and_the_newest_stay(events: list[Event], budget: int) -> None:
+@given(told())
+def test_H05_the_history_keeps_to_its_budget_and_the_newest_stay(events: list[Event]) -> None:
+    """A budget that some turns fill exactly holds these, and one character less holds one turn less."""
     conversation = fold(events)
-    for turn in conversation.turns:
-        history = conversation.history(turn, budget)
-        left = budget - len(turn.question) - sum(len(message["content"]) for message in history)
-        assert not history or left >= 0
-        answered = [known for known in asked_before(conversation, turn) if known.answer]
-        kept = len(history) // 2
-        newest = answered[len(answered) - kept :]
-        assert [message["content"] for message in history[::2]] == [known.question for known in newest]
-        if kept < len(answered):
-            next_older = answered[-kept - 1]
-            assert left < len(next_older.question) + len(next_older.answer), "there was room for one more"
+    for turn, answered, _ in histories(conversation):
+        budget = len(turn.question)
+        for kept in range(1, len(answered) + 1):
+            newest = [known.question for known in answered[-kept:]]
+            budget += len(answered[-kept].question) + len(answered[-kept].answer)
+            for spare, expected in ((0, newest), (-1, newest[1:])):
+                history = conversation.history(turn, budget + spare)
+                assert [message["content"] for message in history[::2]] == expected
 
 
 ANY_TEXT = st.one_of(st.text(max_size=20), st.text("a\ud83d\ude00", max_size=5))  # with halves of a character
@@ -95,7 +87,7 @@ def test_H06_all_of_it_encodes_to_utf_8(asked: str, answered: list[str], data: s
         asked = read_frame(json.dumps({"type": "message", "content": asked}), MOST_CHARS).content
     except BadFrame:
         return
-    reader = ReplyReader()
+    reader = Completion()
     pieces: list[str] = []
     for text in answered:
         kind = data.draw(st.sampled_from(["content", "reasoning_content", "refusal"]))
@@ -244,31 +236,31 @@ class Stage:
         self.events: list[Event] = []
         self.workers: set[str] = set()
         self.process = Process()
-        self.replies = Replies(MemoryLog("ann", self.events, self.workers), SETTINGS)
+        self.rooms = app_rooms(MemoryLog("ann", self.events, self.workers), SETTINGS)
         self.client = self.process.run(self._ask())
 
     async def _ask(self) -> None:
-        async with self.replies.room("c") as room:
-            self.room = room
-            await asyncio.gather(*(self.replies.ask(room, message(id)) for id in ("t0", "t1")))
+        async with self.rooms.enter("c") as (room, writers):
+            self.writers = writers
+            await asyncio.gather(*(writers.ask(id, f"{id}?") for id in ("t0", "t1")))
             await room.until(lambda: not room.conversation.current)
 
     async def stop(self) -> None:
-        if hasattr(self, "room"):
-            await self.replies.stop(self.room)
+        if hasattr(self, "writers"):
+            await self.writers.stop()
 
     async def leave(self) -> None:
         self.client.cancel()
 
     async def drain(self) -> None:
-        await self.replies.drain()
+        await self.rooms.drain(SETTINGS.grace_seconds)
 
     async def kill(self) -> None:
         """All of the process at once; then somebody else comes and looks."""
         self.workers.discard("ann")
         await self.process.kill()
-        others = Replies(MemoryLog("bob", self.events, self.workers), SETTINGS)
-        async with asyncio.timeout(5), others.room("c") as room:
+        others = app_rooms(MemoryLog("bob", self.events, self.workers), SETTINGS)
+        async with asyncio.timeout(5), others.enter("c") as (room, _):
             await room.until(lambda: not room.conversation.current)
 
     async def rest(self) -> Conversation:
@@ -277,10 +269,6 @@ class Stage:
             while self.process.tasks:
                 await asyncio.wait(self.process.tasks)
         return fold(self.events)
-
-
-def message(id: str) -> Command:
-    return read_frame(json.dumps({"type": "message", "id": id, "content": f"{id}?"}), MOST_CHARS)
 
 
 @pytest.mark.parametrize("happens", [Stage.leave, Stage.stop, Stage.drain, Stage.kill], ids=lambda it: it.__name__)

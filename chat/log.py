@@ -1,0 +1,110 @@
+"""The interface of a log: each conversation's events, in one order, stored durably."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from chat.conversation import Event
+
+# The place of an event in the log. Compare only for equality: places have no order.
+Id = Any
+
+# At most one line about an outage in this time.
+OUTAGE_SECONDS = 10.0
+
+# Pause between retries while the log is unreachable.
+RETRY_SECONDS = 0.5
+
+
+class Gap(Exception):
+    """The event to read on from is no longer in the log: read again from the beginning."""
+
+
+class Unusable(Exception):
+    """The store cannot be used. The message is for the operator, and contains no secrets."""
+
+
+class Log(Protocol):
+    """Where conversations are stored.
+
+    Each call finishes within seconds, and may report failure although it succeeded. So a retry may
+    store an event twice; `chat.conversation` ignores duplicates.
+    """
+
+    # The unique name of this process, which no other process ever has.
+    worker: str
+
+    async def append(self, conversation: str, event: Event) -> tuple[Id | None, Id]:
+        """Append an event. Once this returns, the event survives the death of the process.
+
+        Returns the place of the preceding event in this conversation (None: this is the first),
+        and its own.
+        """
+
+    async def read(self, conversation: str, after: Id | None) -> list[tuple[Id, Event]]:
+        """The events after a place (None: all), each with its own place.
+
+        An event that cannot be decoded is `{}`. Raises Gap if the event at `after` is gone.
+        """
+
+    async def forget(self, conversation: str, ids: list[Id]) -> None:
+        """Delete the events at these places; those already deleted are ignored."""
+
+    async def alive(self, worker: str) -> bool:
+        """Whether this worker has renewed its lease in time."""
+
+    def watch(self, conversation: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An asyncio.Event, set (perhaps late) when another process may have appended."""
+
+
+def open_log(url: str, lease: float, keep_days: float = 0) -> AbstractAsyncContextManager[Log]:
+    """Open the log for a STORE_URL, such as sqlite:///chat.db. The only store so far is SQLite.
+
+    To add another, return it here, and accept its URL in utils/settings.py. `lease` is in seconds.
+    Conversations unchanged for `keep_days` are deleted (0: never). Entering the context manager
+    raises Unusable if the store cannot be used.
+    """
+    from chat.sqlite_log import SqliteLog
+
+    return SqliteLog(url.removeprefix("sqlite:///"), lease, keep_days)
+
+
+class AtMostEvery(logging.Filter):
+    """Passes one record, then suppresses others for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + self._seconds
+        return True
+
+
+# While the log is unreachable, every room fails twice a second: one line is enough.
+outages = logging.getLogger("chat.outages")
+outages.addFilter(AtMostEvery(OUTAGE_SECONDS))
+
+
+def report_outage(error: Exception) -> None:
+    """Report in the server's log that the log is unreachable, without the error's text."""
+    reason = error if isinstance(error, Unusable) else type(error).__name__
+    outages.error("the log of conversations cannot be reached: %s", reason)
+
+
+async def retry(attempt: Callable[[], Awaitable[None]]) -> None:
+    """Await `attempt()` until it does not raise: the log may be unreachable for a while."""
+    while True:
+        try:
+            await attempt()
+            return
+        except Exception as error:
+            report_outage(error)
+            await asyncio.sleep(RETRY_SECONDS)

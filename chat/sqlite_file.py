@@ -1,0 +1,215 @@
+"""The SQLite file of a log: its tables, its statements, its upkeep. One thread uses it."""
+
+import json
+import logging
+import os
+import re
+import sqlite3
+import time
+from contextlib import suppress
+from typing import Any
+
+from chat.conversation import Event
+from chat.log import Unusable
+
+logger = logging.getLogger(__name__)
+
+# Version 1 had no user_version and no clock table, and did not erase deleted text.
+SCHEMA_VERSION = 2
+
+# For ->>, which the statements use.
+OLDEST_SQLITE = (3, 38)
+
+# Only version 1 wrote characters like this, and only whole ones, as pairs.
+ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+# How long to wait while another process is writing.
+BUSY_MS = 5000
+
+CONNECT = f"""
+    PRAGMA busy_timeout = {BUSY_MS};
+    PRAGMA journal_mode = WAL;
+    -- Commits survive the death of the process; a power cut may undo the last few.
+    PRAGMA synchronous = NORMAL;
+    -- Overwrite deleted text with zeros, instead of only unlinking it.
+    PRAGMA secure_delete = ON;
+"""
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS event (
+        -- AUTOINCREMENT never reuses an id, so a reader's place stays unambiguous.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS event_of_conversation ON event (conversation);
+    CREATE TABLE IF NOT EXISTS worker (name TEXT PRIMARY KEY, seen REAL NOT NULL);
+    -- The last event at given times: it tells the age of events, which have no date.
+    CREATE TABLE IF NOT EXISTS clock (at REAL PRIMARY KEY, last_event INTEGER NOT NULL);
+    DELETE FROM worker WHERE seen < unixepoch() - 86400;
+"""
+APPEND = """
+    INSERT INTO event (conversation, body)
+    SELECT value ->> 0, value -> 1 FROM json_each(?)
+"""
+BEFORE = """
+    SELECT json_group_array((
+        SELECT max(id) FROM event
+        WHERE conversation = place.value ->> 0 AND id < place.value ->> 1
+    )) FROM json_each(?) AS place
+"""
+READ = """
+    SELECT id, CAST(body AS BLOB) FROM event
+    WHERE conversation = ? AND id >= ? ORDER BY id
+"""
+FORGET = "DELETE FROM event WHERE id IN (SELECT value FROM json_each(?))"
+SOME_OLD = "SELECT id, conversation FROM event WHERE id > ? AND id <= ? ORDER BY id LIMIT 200"
+LAST_EVENT = "SELECT max(id) FROM event WHERE conversation = ?"
+FORGET_CONVERSATION = "DELETE FROM event WHERE conversation = ?"
+TICK = "INSERT OR IGNORE INTO clock SELECT ?, coalesce(max(id), 0) FROM event"
+LAST_EVENT_AT = "SELECT coalesce(max(last_event), 0) FROM clock WHERE at <= ?"
+FORGET_TICKS = "DELETE FROM clock WHERE at < (SELECT max(at) FROM clock WHERE at <= ?)"
+
+
+class SqliteFile:
+    """The open file. Raises Unusable, with a text for the operator, if it cannot be used."""
+
+    def __init__(self, path: str) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            expected = ".".join(map(str, OLDEST_SQLITE))
+            raise Unusable(f"expected SQLite {expected} or later, found {sqlite3.sqlite_version}")
+        self._path = path
+        # The last event that forget_old() has checked.
+        self._swept = 0
+        try:
+            # Made here and not by SQLite, for this mode: it is the owner's alone from the start.
+            # Not if it exists: closing it here would drop the locks of another connection.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            if os.path.isdir(path):
+                raise Unusable("Is a directory") from None
+        except OSError as error:
+            raise Unusable(str(error.strerror)) from None
+        self._inode = self._current_inode()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            raise Unusable(str(error)) from None
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise Unusable(str(error)) from None
+
+    def execute(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of one statement, which is one transaction."""
+        return self._db.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def append_all(self, calls: list[tuple[str, str]]) -> list[tuple[int | None, int]]:
+        """Append (conversation, body) pairs, both JSON. Returns the ids before and of each."""
+        if self._current_inode() != self._inode:
+            raise Unusable(f"{self._path} was deleted or replaced: restart the server")
+        rows = ",".join(f"[{conversation},{event}]" for conversation, event in calls)
+        # One statement is one transaction, with one writer at a time: the ids are contiguous.
+        last = self._db.execute(APPEND, (f"[{rows}]",)).lastrowid or 0
+        ids = range(last - len(calls) + 1, last + 1)
+        conversations = [conversation for conversation, _ in calls]
+        places = ",".join(f"[{name},{id}]" for name, id in zip(conversations, ids, strict=True))
+        ((before,),) = self.execute(BEFORE, f"[{places}]")
+        return list(zip(json.loads(before), ids, strict=True))
+
+    def read_all(self, calls: list[tuple[str, int]]) -> list[list[tuple[int, Event]] | Exception]:
+        """For each (conversation, first id), the events from there on, or the error."""
+        return [self._read(*call) for call in calls]
+
+    def _read(self, conversation: str, start: int) -> list[tuple[int, Event]] | Exception:
+        # Return the error instead of raising it: it affects only this conversation.
+        try:
+            rows = self.execute(READ, conversation, start)
+        except sqlite3.Error as error:
+            return error
+        return [(id, _decoded(body)) for id, body in rows]
+
+    def forget(self, conversation: str, ids: str) -> bool:
+        """Delete the events with these ids, a JSON list; whether the conversation is gone."""
+        self.execute(FORGET, ids)
+        ((last,),) = self.execute(LAST_EVENT, conversation)
+        return last is None
+
+    def forget_old(self, keep_seconds: float) -> bool:
+        """Delete some of the conversations unchanged for `keep_seconds`.
+
+        Returns whether there may be more.
+        """
+        now = time.time()
+        if not self._swept:
+            self.execute(TICK, now)
+            self.execute(FORGET_TICKS, now - keep_seconds)
+        ((limit,),) = self.execute(LAST_EVENT_AT, now - keep_seconds)
+        rows = self.execute(SOME_OLD, self._swept, limit)
+        for conversation in {conversation for _, conversation in rows}:
+            ((last,),) = self.execute(LAST_EVENT, conversation)
+            if last is not None and last <= limit:
+                self.execute(FORGET_CONVERSATION, conversation)
+        self._swept = rows[-1][0] if rows else 0
+        return bool(rows)
+
+    def shrink(self) -> bool:
+        """Release 100 free pages, or, if none are left, empty the write-ahead log.
+
+        Returns whether to call again: the steps are small, so that no commit waits long.
+        """
+        if self._shrinks:
+            # execute() runs this pragma for a single page; executescript() runs it to completion.
+            self._db.executescript("PRAGMA incremental_vacuum(100)")
+            ((free,),) = self.execute("PRAGMA freelist_count")
+            if free:
+                return True
+        # Do not wait for a long reader, such as a backup: commits would have to wait too.
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            ((busy, _, _),) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        return bool(busy)
+
+    def _prepare(self) -> None:
+        ((version,),) = self.execute("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            self._db.close()
+            expected = f"newer than {SCHEMA_VERSION}: update this program"
+            raise Unusable(f"its schema has version {version}, {expected}")
+        ((tables,),) = self.execute("SELECT count(*) FROM sqlite_master")
+        # Takes effect only in an empty file, or with a VACUUM.
+        ((shrinks,),) = self.execute("PRAGMA auto_vacuum")
+        self.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._db.executescript(CONNECT)
+        if tables and not shrinks:
+            logger.warning("%s is of an older version: rebuilding it once", self._path)
+            # Another process may be using the file: then it is rebuilt at the next start.
+            with suppress(sqlite3.OperationalError):
+                self.execute("VACUUM")
+        ((self._shrinks,),) = self.execute("PRAGMA auto_vacuum")
+        # In one transaction: another process that starts now must not see half of it.
+        number = f"PRAGMA user_version = {SCHEMA_VERSION}"
+        self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA}; {number}; COMMIT")
+
+    def _current_inode(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _decoded(body: Any) -> Event:
+    try:
+        event: Event = json.loads(body)
+        if ESCAPED_SURROGATE.search(body):
+            # Half a character could not be sent to anybody: this raises a ValueError.
+            json.dumps(event, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return event
