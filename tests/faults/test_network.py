@@ -6,22 +6,21 @@ second (R). One that stays gets every answer whole and in order (L), and others 
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from tests.faults.neighbour import but_answers_the_neighbour, call_of, question, undisturbed
-from tests.faults.raw_websocket import CLOSE, STOP, TEXT, Json, RawWebSocket, frame, message
-from tests.support import Call, FakeOpenAI, Server, Usage
-from tests.support.fake_openai import Handler
+from tests.support import Call, FakeOpenAI, Script, Server, Usage, dialogue, echo, script
+from tests.support.frames import CLOSE, STOP, TEXT, frame, message
+from tests.support.neighbour import but_answers_the_neighbour, call_of, undisturbed
+from tests.support.raw_websocket import Json, RawWebSocket
 
 RELEASED = 1.0  # Seconds until everything of a client that left is given back.
 FILLING = 1.0  # Seconds for a fast model to fill all buffers to a frozen client.
 SHUTDOWN = 8.0  # Seconds from SIGTERM to the end, however many clients are frozen.
 KEEPALIVE = 45.0  # Seconds: 20 to the next ping, 20 for its pong, and some for a busy machine.
-CLOSE_FRAME = frame(CLOSE, (1001).to_bytes(2, "big"))
-NOTHING = Usage(0, 0)
+RESUME = frame(TEXT, b'{"type": "resume", "conversation": null}')
 LONG = "Once upon a time " * 60
 
 
@@ -33,6 +32,8 @@ async def silent(openai: FakeOpenAI) -> AsyncIterator[list[RawWebSocket]]:
         RawWebSocket(server.ws_url) as idle,
         RawWebSocket(server.ws_url) as in_a_frame,
     ):
+        for client in (idle, in_a_frame):
+            await client.send(RESUME)
         await in_a_frame.send(message("hi")[:10])
         yield [idle, in_a_frame]
 
@@ -54,368 +55,257 @@ async def client(server: Server, at_rest: Usage) -> AsyncIterator[RawWebSocket]:
         yield client
 
 
-async def says_once_and_hangs(call: Call) -> None:
-    await call.text("Once")
-    await call.closed()
+def never_ends(text: str, sent: list[int]) -> Script:
+    """The script that says this for ever, and notes each time."""
 
-
-async def hangs_before_the_first_token(call: Call) -> None:
-    await call.headers()
-    await call.closed()
-
-
-async def hangs_before_the_headers(call: Call) -> None:
-    await call.closed()
-
-
-async def echoes(call: Call) -> None:
-    await call.text(f"You said: {question(call)}")
-    await call.finish()
-
-
-async def test_N01_a_close_frame_mid_stream_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, says_once_and_hangs):
-        await ask_and_see_once(client)
-        await client.send(CLOSE_FRAME)
-        assert await client.close_code() == 1001
-
-
-async def test_N02_a_fin_mid_stream_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, says_once_and_hangs):
-        await ask_and_see_once(client)
-        client.socket.shutdown(socket.SHUT_WR)
-
-
-async def test_N03_a_reset_mid_stream_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, says_once_and_hangs):
-        await ask_and_see_once(client)
-        client.reset()
-
-
-async def test_N03_a_reset_into_a_fast_stream_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async def talks_fast(call: Call) -> None:
+    async def play(call: Call) -> None:
         while True:
-            await call.text("Once")
+            await call.text(text)
             await asyncio.sleep(0)  # The neighbour lives in the same event loop.
+            sent.append(len(text))
 
-    async with released(server, openai, at_rest, talks_fast):
-        await ask_and_see_once(client)
-        client.reset()
-
-
-async def test_N03_the_waiting_messages_of_a_client_that_left_are_never_asked(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, says_once_and_hangs):
-        await client.send(message("hi") + message("second") + message("third"))
-        assert [(await client.next())["type"] for _ in range(2)] == ["start", "chunk"]
-        client.reset()
-    assert not {"second", "third"} & {question(call) for call in openai.calls}
+    return play
 
 
-async def test_N04_leaving_before_the_first_token_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, hangs_before_the_first_token):
-        await client.send(message("hi"))
-        await client.next()
-        client.socket.shutdown(socket.SHUT_WR)
+says_once_and_hangs = script("Once", Call.closed)
+
+# What the model does when something happens, and the frames that have come until then.
+MOMENTS: dict[str, tuple[Script, list[str]]] = {
+    "N05 the model hangs": (script(Call.closed), ["start"]),
+    "N04 before the first token": (script(Call.headers, Call.closed), ["start"]),
+    "in a pause": (says_once_and_hangs, ["start", "chunk"]),
+    "while text flows": (never_ends("Once", []), ["start", "chunk"]),
+}
+at_any_moment = pytest.mark.parametrize("moment", MOMENTS)
 
 
-async def test_N05_leaving_while_the_model_hangs_releases_everything(
-    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
-) -> None:
-    async with released(server, openai, at_rest, hangs_before_the_headers):
-        await client.send(message("hi"))
-        await client.next()
-        client.reset()
+async def with_a_close_frame(client: RawWebSocket) -> None:
+    await client.send(frame(CLOSE, (1001).to_bytes(2, "big")))
+    assert await client.close_code() == 1001
 
 
-async def test_N06_a_frozen_client_with_full_buffers_loses_its_reply_and_sigterm_does_not_hang(
+async def with_fin(client: RawWebSocket) -> None:
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+async def with_a_reset(client: RawWebSocket) -> None:
+    client.reset()
+
+
+DEPARTURES = {"N01 a close frame": with_a_close_frame, "N02 FIN": with_fin, "N03 a reset": with_a_reset}
+
+
+@at_any_moment
+@pytest.mark.parametrize("leave", DEPARTURES.values(), ids=DEPARTURES)
+async def test_a_client_that_leaves_releases_everything_and_disturbs_nobody(
+    client: RawWebSocket,
+    server: Server,
     openai: FakeOpenAI,
+    at_rest: Usage,
+    moment: str,
+    leave: Callable[[RawWebSocket], Awaitable[None]],
 ) -> None:
-    async def never_ends(call: Call) -> None:
-        while True:
-            await call.text(LONG)
-            await asyncio.sleep(0)
+    async with undisturbed(server):
+        call, _ = await under_way(client, openai, moment)
+        await leave(client)
+        await call.closed(RELEASED)
+    await is_at_rest(server, openai, at_rest)
 
+
+async def test_N03_messages_that_wait_are_never_asked_after_their_client_left(
+    client: RawWebSocket, server: Server, openai: FakeOpenAI, at_rest: Usage
+) -> None:
+    call, _ = await under_way(client, openai, "in a pause")
+    await client.send(message("second") + message("third"))
+    client.reset()
+    await call.closed(RELEASED)
+    await is_at_rest(server, openai, at_rest)
+    assert not {"second", "third"} & {call.question for call in openai.calls}
+
+
+async def test_N06_a_frozen_client_loses_its_reply_and_disturbs_nobody(openai: FakeOpenAI) -> None:
     async with Server(openai.url, watched=True, SEND_SECONDS="1", MAX_REPLY_CHARS="10000000") as server:
         at_rest = await warm(server, openai)
-        openai.answers(but_answers_the_neighbour(never_ends))
+        openai.answers(but_answers_the_neighbour(never_ends(LONG, [])))
         async with RawWebSocket(server.ws_url, receive_buffer=4096) as frozen:
             async with undisturbed(server):
                 await frozen.send(message("hi"))
-                await is_left(await call_of(openai, "hi"), limit=1 + RELEASED + FILLING)
-            assert (await held(server, openai, at_rest)).tasks <= at_rest.tasks
+                await (await call_of(openai, "hi")).closed(1 + RELEASED + FILLING)
+            await server.comes_back_to(Usage(1000, at_rest.tasks))
             server.terminate()
             await server.stopped(SHUTDOWN)
 
 
 async def test_N06_sigterm_does_not_hang_on_a_send_to_a_frozen_client(openai: FakeOpenAI) -> None:
-    sent = 0
-
-    async def never_ends(call: Call) -> None:
-        nonlocal sent
-        while True:
-            await call.text(LONG)
-            await asyncio.sleep(0)
-            sent += 1
-
-    openai.answers(never_ends)
+    sent: list[int] = []
+    openai.answers(never_ends(LONG, sent))
     async with (
         Server(openai.url, SEND_SECONDS="60", MAX_REPLY_CHARS="10000000", GRACE_SECONDS="1") as server,
         RawWebSocket(server.ws_url, receive_buffer=4096) as frozen,
     ):
         await frozen.send(message("hi"))
-        await stands_still(lambda: sent)
+        seen = 0
+        async with asyncio.timeout(10):
+            while not seen or seen != len(sent):  # Until all buffers are full.
+                seen = len(sent)
+                await asyncio.sleep(0.2)
         server.terminate()
         await server.stopped(SHUTDOWN)
 
 
 async def test_N08_a_slow_reader_gets_everything_and_slows_nobody(server: Server, openai: FakeOpenAI) -> None:
     pieces = [f"{number:1000}" for number in range(500)]  # Twice what all buffers on the way hold.
-
-    async def talks_much(call: Call) -> None:
-        for piece in pieces:
-            await call.text(piece)
-        await call.finish()
-
-    openai.answers(but_answers_the_neighbour(talks_much))
+    openai.answers(but_answers_the_neighbour(script(*pieces, Call.finish)))
     async with undisturbed(server), RawWebSocket(server.ws_url, receive_buffer=4096) as slow:
         await slow.send(message("hi"))
         for _ in range(30):
             slow.unread += await asyncio.get_running_loop().sock_recv(slow.socket, 100)
             await asyncio.sleep(0.1)  # This is what 1 kB a second means.
-        frames = await slow.until_end()
-    assert frames[-1]["status"] == "done"
-    assert "".join(frame["content"] for frame in frames) == "".join(pieces)
+        assert (await slow.until_end()).whole == "".join(pieces)
 
 
-async def test_N13_a_stop_ends_the_reply_and_its_text_stays_in_the_history(
-    client: RawWebSocket, openai: FakeOpenAI
+@at_any_moment
+async def test_N13_a_stop_releases_the_model_and_the_text_stays_in_the_history(
+    client: RawWebSocket, server: Server, openai: FakeOpenAI, moment: str
 ) -> None:
-    openai.answers(says_once_and_hangs)
-    await ask_and_see_once(client)
+    openai.answers(echo)
+    await client.reply("Ready?")
+    before = await server.usage()
+    call, seen = await under_way(client, openai, moment)
     await client.send(STOP)
-    assert status(await client.until_end()) == "stopped"
-    await is_left(openai.calls[-1])
-    openai.answers(echoes)
-    await client.send(message("And then?"))
-    assert text(await client.until_end()) == "You said: And then?"
-    assert openai.calls[-1].request.body["messages"] == [
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": "Once"},
-        {"role": "user", "content": "And then?"},
-    ]
+    await call.closed(RELEASED)
+    stopped = await client.until_end(seen)
+    assert stopped.status == "stopped"
+    await server.comes_back_to(before)
+    await goes_on(client, openai)
+    story = ["hi", stopped.text] if stopped.text else []
+    assert openai.calls[-1].messages == dialogue("Ready?", "You said: Ready?", *story, "And then?")
 
 
-async def test_N13_a_stop_before_the_first_token_leaves_nothing_empty_in_the_history(
-    client: RawWebSocket, openai: FakeOpenAI
-) -> None:
-    openai.answers(hangs_before_the_headers)
-    await client.send(message("hi"))
-    call = await openai.next_call()
-    await client.send(STOP)
-    assert status(await client.until_end()) == "stopped"
-    await is_left(call)
-    openai.answers(echoes)
-    await client.send(message("And then?"))
-    assert text(await client.until_end()) == "You said: And then?"
-    assert openai.calls[-1].request.body["messages"] == [{"role": "user", "content": "And then?"}]
-
-
-async def test_N13_a_stop_in_the_packet_of_its_message_stops_it(client: RawWebSocket, openai: FakeOpenAI) -> None:
+@pytest.mark.parametrize("stops", [STOP, STOP + STOP], ids=["N13 in the packet of its message", "N14 twice"])
+async def test_a_stop_at_once_or_twice_ends_one_reply(client: RawWebSocket, openai: FakeOpenAI, stops: bytes) -> None:
     openai.answers(says_once_and_hangs)
-    await client.send(message("hi") + STOP)
-    assert status(await client.until_end()) == "stopped"
-    openai.answers(echoes)
-    await client.send(message("And then?"))
-    assert text(await client.until_end()) == "You said: And then?"
-
-
-async def test_N14_a_second_stop_changes_nothing(client: RawWebSocket, openai: FakeOpenAI) -> None:
-    openai.answers(says_once_and_hangs)
-    await ask_and_see_once(client)
-    await client.send(STOP + STOP)
-    assert status(await client.until_end()) == "stopped"
-    openai.answers(echoes)
-    await client.send(message("And then?"))
-    turn = await client.until_end()
-    assert (turn[0]["type"], status(turn), text(turn)) == ("start", "done", "You said: And then?")
+    await client.send(message("hi") + stops)
+    assert (await client.until_end()).status == "stopped"
+    await goes_on(client, openai)
 
 
 async def test_N14_a_stop_when_idle_changes_nothing(client: RawWebSocket, openai: FakeOpenAI) -> None:
-    openai.answers(echoes)
     for _ in range(2):
         await client.send(STOP)
-        await client.send(message("And then?"))
-        turn = await client.until_end()
-        assert (turn[0]["type"], status(turn), text(turn)) == ("start", "done", "You said: And then?")
+        await goes_on(client, openai)
 
 
 async def test_N14_a_stop_right_at_the_end_gives_one_end(client: RawWebSocket, openai: FakeOpenAI) -> None:
-    stopping = asyncio.Event()
-
-    async def ends_when_stopped(call: Call) -> None:
-        await call.text(question(call))
-        await stopping.wait()
-        await call.finish()
-
-    for number in range(20):
-        stopping.clear()
-        openai.answers(ends_when_stopped)
-        await client.send(message(f"number {number}"))
-        seen = [await client.next(), await client.next()]
-        stopping.set()
-        for _ in range(number % 5):  # Every time a little later, to meet the end before, in and after.
-            await asyncio.sleep(0)
+    async for question, seen in ends(client, openai):
         await client.send(STOP)
-        seen += await client.until_end()
-        assert (seen[0]["type"], text(seen)) == ("start", f"number {number}")
-        assert status(seen) in ("done", "stopped")
-    openai.answers(echoes)
-    await client.send(message("And then?"))
-    turn = await client.until_end()
-    assert (turn[0]["type"], status(turn), text(turn)) == ("start", "done", "You said: And then?")
+        reply = await client.until_end(seen)
+        assert reply.text == question
+        assert reply.status in ("done", "stopped")
+    await goes_on(client, openai)
 
 
-async def test_N15_a_message_at_the_instant_of_the_end_is_answered_like_any_other(
-    client: RawWebSocket, openai: FakeOpenAI
-) -> None:
+async def test_N15_a_message_at_the_instant_of_the_end_is_answered(client: RawWebSocket, openai: FakeOpenAI) -> None:
+    async for question, seen in ends(client, openai):
+        await client.send(message("and then"))
+        assert (await client.until_end(seen)).whole == question
+        assert (await client.until_end()).whole == "and then"
+
+
+async def ends(client: RawWebSocket, openai: FakeOpenAI) -> AsyncIterator[tuple[str, list[Json]]]:
+    """Twenty replies that end: the first a moment after, the next a little later, to meet the end before and in it."""
     ending = asyncio.Event()
 
     async def ends_when_told(call: Call) -> None:
-        await call.text(question(call))
+        await call.text(call.question)
         await ending.wait()
         await call.finish()
 
+    openai.answers(ends_when_told)
     for number in range(20):
         ending.clear()
-        openai.answers(ends_when_told)
-        await client.send(message(f"first {number}"))
+        await client.send(message(f"number {number}"))
         seen = [await client.next(), await client.next()]
         ending.set()
         for _ in range(number % 5):
             await asyncio.sleep(0)
-        await client.send(message(f"second {number}"))
-        seen += await client.until_end()
-        assert (status(seen), text(seen)) == ("done", f"first {number}")
-        turn = await client.until_end()
-        assert (turn[0]["type"], status(turn), text(turn)) == ("start", "done", f"second {number}")
+        yield f"number {number}", seen
 
 
 async def test_N16_messages_while_streaming_are_answered_in_order(client: RawWebSocket, openai: FakeOpenAI) -> None:
     all_sent = asyncio.Event()
-
-    async def waits_for_all(call: Call) -> None:
-        await all_sent.wait()
-        await echoes(call)
-
-    openai.answers(waits_for_all)
+    openai.answers(script(lambda _: all_sent.wait(), echo))
     numbers = ["one", "two", "three", "four"]
     await client.send(message(numbers[0]))
-    assert (await client.next())["type"] == "start"
+    first = await client.next()
     for number in numbers[1:]:
         await client.send(message(number))
     all_sent.set()
-    for number in numbers:
-        turn = await client.until_end()
-        assert (status(turn), text(turn)) == ("done", f"You said: {number}")
-    asked = openai.calls[-1].request.body["messages"]
-    assert [turn["content"] for turn in asked[::2]] == numbers
-    assert [turn["content"] for turn in asked[1::2]] == [f"You said: {number}" for number in numbers[:-1]]
+    assert (await client.until_end([first])).whole == "You said: one"
+    for number in numbers[1:]:
+        assert (await client.until_end()).whole == f"You said: {number}"
+    pairs = [(number, f"You said: {number}") for number in numbers[:-1]]
+    assert openai.calls[-1].messages == dialogue(*(text for pair in pairs for text in pair), "four")
 
 
-async def test_N16_a_message_that_is_refused_while_streaming_does_not_end_the_reply(
-    client: RawWebSocket, openai: FakeOpenAI
-) -> None:
+async def test_N16_a_refusal_while_streaming_does_not_end_the_reply(client: RawWebSocket, openai: FakeOpenAI) -> None:
     ending = asyncio.Event()
-
-    async def ends_when_told(call: Call) -> None:
-        await call.text("Once")
-        await ending.wait()
-        await call.text(" upon")
-        await call.finish()
-
-    openai.answers(ends_when_told)
-    await ask_and_see_once(client)
+    openai.answers(script("Once", lambda _: ending.wait(), " upon", Call.finish))
+    await client.send(message("hi"))
+    seen = [await client.next(), await client.next()]
     await client.send(frame(TEXT, b'{"type": "message", "content": " "}') + message("And then?"))
     refused = await client.next()
     assert (refused["type"], refused["code"]) == ("error", "bad_message")
     ending.set()
-    turn = await client.until_end()
-    assert (text(turn), status(turn)) == (" upon", "done"), turn
-    assert text(await client.until_end()) == "Once upon"
+    assert (await client.until_end(seen)).whole == "Once upon"
+    assert (await client.until_end()).whole == "Once upon"
 
 
 async def test_N17_latency_and_sliced_frames_change_nothing(server: Server, openai: FakeOpenAI) -> None:
-    openai.answers(echoes)
+    openai.answers(echo)
     content = "Grüße, 你好, 🙂 " * 40
     async with far_away(server.port) as url, RawWebSocket(url) as client:
         for _ in range(2):
-            await client.send(message(content))
-            turn = await client.until_end()
-            assert (status(turn), text(turn)) == ("done", f"You said: {content}")
+            assert (await client.reply(content)).whole == f"You said: {content}"
 
 
-async def test_N07_a_silent_client_is_closed_by_the_keepalive_idle_or_in_a_frame(silent: list[RawWebSocket]) -> None:
-    """Last in this file: most of its time has passed with the tests before."""
+async def test_N07_a_silent_client_is_closed_by_the_keepalive(silent: list[RawWebSocket]) -> None:
+    """Idle, or in a frame. Last in this file: most of its time has passed with the tests before."""
     for client in silent:
         assert await client.close_code(KEEPALIVE) == 1011
 
 
 async def warm(server: Server, openai: FakeOpenAI) -> Usage:
-    """What the server holds on to when it has answered once and everybody has left."""
-    openai.says("Warm.")
-    async with server.client() as client:
-        await client.reply("hi")
-    return await held(server, openai, NOTHING)
-
-
-async def held(server: Server, openai: FakeOpenAI, at_rest: Usage) -> Usage:
-    """What the server holds on to once that is no more than at rest, or else RELEASED seconds from now.
+    """What the server holds on to when it has answered once and everybody has left.
 
     The idle connections to the model that it keeps for the next call do not count.
     """
-    until = asyncio.get_running_loop().time() + RELEASED
-    while True:
-        usage = await server.usage()
-        usage = Usage(usage.descriptors - openai.open_connections, usage.tasks)
-        if usage.within(at_rest) or asyncio.get_running_loop().time() > until:
-            return usage
-        await asyncio.sleep(0.01)
+    openai.says("Warm.")
+    async with server.client() as client:
+        await client.reply("hi")
+    await asyncio.sleep(RELEASED)
+    usage = await server.usage()
+    return Usage(usage.descriptors - openai.open_connections, usage.tasks)
 
 
-@asynccontextmanager
-async def released(server: Server, openai: FakeOpenAI, at_rest: Usage, script: Handler) -> AsyncIterator[None]:
-    """A client asks "hi" and leaves in the body: then everything that was its is given back."""
-    openai.answers(but_answers_the_neighbour(script))
-    async with undisturbed(server):
-        yield
-        await is_left(await call_of(openai, "hi"))
-    assert (now := await held(server, openai, at_rest)).within(at_rest), (now, at_rest)
+async def is_at_rest(server: Server, openai: FakeOpenAI, at_rest: Usage) -> None:
+    await server.comes_back_to(Usage(at_rest.descriptors + openai.open_connections, at_rest.tasks), RELEASED)
 
 
-async def is_left(call: Call, limit: float = RELEASED) -> None:
-    async with asyncio.timeout(limit):
-        await call.closed()
+async def under_way(client: RawWebSocket, openai: FakeOpenAI, moment: str) -> tuple[Call, list[Json]]:
+    """The call of a client that asks "hi", come to this moment, and the frames so far."""
+    play, types = MOMENTS[moment]
+    openai.answers(but_answers_the_neighbour(play))
+    await client.send(message("hi"))
+    seen = [await client.next() for _ in types]
+    assert [frame["type"] for frame in seen] == types
+    return await call_of(openai, "hi"), seen
 
 
-async def stands_still(count: Callable[[], int]) -> None:
-    """Wait until something has come and nothing more does: all buffers are full."""
-    async with asyncio.timeout(10):
-        seen = 0
-        while not seen or seen != count():
-            seen = count()
-            await asyncio.sleep(0.2)
+async def goes_on(client: RawWebSocket, openai: FakeOpenAI) -> None:
+    """The next message is answered."""
+    openai.answers(echo)
+    assert (await client.reply("And then?")).whole == "You said: And then?"
 
 
 @asynccontextmanager
@@ -444,20 +334,3 @@ async def far_away(port: int) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{way.sockets[0].getsockname()[1]}/ws"
         async with asyncio.timeout(5):
             await over.wait()
-
-
-async def ask_and_see_once(client: RawWebSocket) -> None:
-    await client.send(message("hi"))
-    assert (await client.next())["type"] == "start"
-    chunk = await client.next()
-    assert (chunk["type"], chunk["content"][:4]) == ("chunk", "Once")
-
-
-def text(turn: list[Json]) -> str:
-    assert "error" not in {frame["type"] for frame in turn}, turn
-    return "".join(frame["content"] for frame in turn)
-
-
-def status(turn: list[Json]) -> str:
-    value: str = turn[-1]["status"]
-    return value

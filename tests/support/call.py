@@ -4,17 +4,16 @@ import asyncio
 import json
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from tests.support.secrets import INTERNAL_HOST, KEY, ORGANISATION, UPSTREAM_WORDS
+from tests.support.wire import chunk, framed, refusal, sse
 
 
 @dataclass
 class Request:
-    method: str
-    path: str
     headers: dict[str, str]
     body: Any
 
@@ -37,11 +36,11 @@ class Connection:
             return None
         head = (first + await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request_line, *lines = head.rstrip().split("\r\n")
-        method, path, _ = request_line.split(" ")
+        assert request_line == "POST /v1/chat/completions HTTP/1.1"
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         self._next_byte = asyncio.create_task(self._reader.read(1))
-        return Request(method, path, headers, json.loads(body or b"null"))
+        return Request(headers, json.loads(body or b"null"))
 
     async def left(self) -> None:
         """Wait until the peer has closed; a next request would be a mistake of the script."""
@@ -75,6 +74,17 @@ class Call:
         self._chunked: bool | None = None
 
     @property
+    def messages(self) -> list[dict[str, str]]:
+        """What the model is told."""
+        messages: list[dict[str, str]] = self.request.body["messages"]
+        return messages
+
+    @property
+    def question(self) -> str:
+        """The message that the model is to answer."""
+        return self.messages[-1]["content"]
+
+    @property
     def is_open(self) -> bool:
         """Whether neither side has closed the connection."""
         return self._connection.is_open
@@ -99,11 +109,11 @@ class Call:
         """Send bytes of the body."""
         if self._chunked is None:
             await self.headers()
-        await self.wire(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self.wire(framed(data) if self._chunked else data)
 
     async def event(self, data: Any) -> None:
-        """Send one server-sent event; surrogates travel as JSON escapes."""
-        await self.raw(f"data: {json.dumps(data)}\n\n".encode())
+        """Send one server-sent event."""
+        await self.raw(sse(data))
 
     async def delta(self, delta: Any, finish_reason: str | None = None, **more: Any) -> None:
         await self.event(chunk(delta, finish_reason, **more))
@@ -143,24 +153,40 @@ class Call:
     def reset(self) -> None:
         self._connection.reset()
 
-    async def closed(self) -> None:
-        """Wait until the peer has closed the connection."""
-        await self._connection.left()
+    async def closed(self, limit: float | None = None) -> None:
+        """Wait until the peer has closed the connection, for so many seconds at most."""
+        async with asyncio.timeout(limit):
+            await self._connection.left()
 
 
-def refusal(code: str | None = None) -> dict[str, Any]:
-    """An error object as OpenAI sends it, with everything in it that nobody else may see."""
-    message = f"{UPSTREAM_WORDS} {KEY} of {ORGANISATION} at {INTERNAL_HOST}"
-    return {"message": message, "type": "refused", "param": None, "code": code}
+Script = Callable[[Call], Awaitable[None]]
+Step = str | bytes | dict[str, Any] | list[Any] | Callable[[Call], Awaitable[object] | None]
 
 
-def chunk(delta: Any, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
-    """A chunk as OpenAI sends it."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "fake",
-        "choices": [choice],
-    } | more
+def script(*steps: Step) -> Script:
+    """A text is said, bytes are sent as they are, JSON is an event, and a function gets the call."""
+
+    async def play(call: Call) -> None:
+        for step in steps:
+            match step:
+                case str():
+                    await call.text(step)
+                case bytes():
+                    await call.raw(step)
+                case dict() | list():
+                    await call.event(step)
+                case _ if waiting := step(call):
+                    await waiting
+
+    return play
+
+
+async def echo(call: Call) -> None:
+    """The script that repeats the question."""
+    await call.text(f"You said: {call.question}")
+    await call.finish()
+
+
+def dialogue(*contents: str) -> list[dict[str, str]]:
+    """Messages in turn of the user and the assistant."""
+    return [{"role": ("user", "assistant")[at % 2], "content": content} for at, content in enumerate(contents)]

@@ -1,8 +1,12 @@
-"""A plain client of the chat: it knows messages and stop, nothing of resuming."""
+"""A plain client of the chat: it knows messages and stop, nothing of resuming.
+
+It stands on the `websockets` library, an independent reading of the standard: what the server sends it must be right.
+"""
 
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -31,18 +35,19 @@ class Reply:
         error = next((frame for frame in frames if frame["type"] == "error"), None)
         return cls(text, frames[-1]["status"], error, frames)
 
+    @property
+    def whole(self) -> str:
+        """The text, of a reply that began and ended well."""
+        assert (self.frames[0]["type"], self.error, self.status) == ("start", None, "done"), self
+        return self.text
+
 
 class Client:
     """`async with server.client() as client`, then `await client.reply("hi")`. Every wait has a limit."""
 
     def __init__(self, url: str, received: list[str], **options: Any) -> None:
-        usual = {
-            "compression": None,
-            "proxy": None,
-            "max_size": None,
-            "max_queue": None,
-        }  # It reads all the time.
-        self._connecting = connect(url, **usual | options)
+        options = {"compression": None, "proxy": None, "max_size": None, "max_queue": None} | options
+        self._connecting = connect(url, **options)
         self._received = received
 
     async def __aenter__(self) -> Self:
@@ -74,19 +79,20 @@ class Client:
             assert isinstance(frame["retry"], bool)
         return frame
 
-    async def frames_until_end(self, limit: float = 10.0) -> list[Frame]:
-        frames: list[Frame] = []
+    async def until_end(self, seen: Sequence[Frame] = (), limit: float = 10.0) -> Reply:
+        """The reply that these frames begin."""
+        frames = list(seen)
         try:
             async with asyncio.timeout(limit):
                 while not frames or frames[-1]["type"] != "end":
                     frames.append(await self.frame(limit))
         except (TimeoutError, ConnectionClosed) as why:
             raise AssertionError(f"no end within {limit} s after {frames[-3:]}: {why!r}") from why
-        return frames
+        return Reply.of(frames)
 
-    async def reply(self, content: str, limit: float = 10.0, **more: Any) -> Reply:
-        await self.say(content, **more)
-        return Reply.of(await self.frames_until_end(limit))
+    async def reply(self, content: str, limit: float = 10.0) -> Reply:
+        await self.say(content)
+        return await self.until_end(limit=limit)
 
     async def close_code(self, limit: float = 5.0) -> int | None:
         """Read on until the server closes."""

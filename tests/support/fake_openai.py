@@ -1,18 +1,15 @@
 """An OpenAI server whose every byte the test decides, and which notices when it is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.support.call import Call, Connection
-
-Handler = Callable[[Call], Awaitable[None]]
+from tests.support.call import Call, Connection, Script, script
 
 
 class FakeOpenAI:
-    """`async with FakeOpenAI() as openai`; then `openai.answers(handler)`, `openai.says("Once", " upon")`."""
+    """`async with FakeOpenAI() as openai`; then `openai.answers(script)`, `openai.says("Once", " upon")`."""
 
     url: str
 
@@ -23,20 +20,14 @@ class FakeOpenAI:
         self._serving: set[asyncio.Task[None]] = set()
         self._mistakes: list[Exception] = []
 
-    def answers(self, handler: Handler) -> None:
+    def answers(self, script: Script) -> None:
         """Answer all coming calls like this; `next_call` forgets the calls before."""
-        self._handler = handler
+        self._script = script
         self._unseen: asyncio.Queue[Call] = asyncio.Queue()
 
     def says(self, *pieces: str) -> None:
         """Give a whole, good answer to all coming calls."""
-
-        async def whole_answer(call: Call) -> None:
-            for piece in pieces:
-                await call.text(piece)
-            await call.finish()
-
-        self.answers(whole_answer)
+        self.answers(script(*pieces, Call.finish))
 
     async def next_call(self, limit: float = 5.0) -> Call:
         """The first call since the last script that was not handed out yet."""
@@ -78,7 +69,7 @@ class FakeOpenAI:
                     call = Call(request, connection)
                     self.calls.append(call)
                     self._unseen.put_nowait(call)
-                    await self._handler(call)
+                    await self._script(call)
                     if not call.complete:
                         break  # A script that ends in the middle of an answer cuts the connection.
         except asyncio.CancelledError:

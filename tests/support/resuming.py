@@ -5,12 +5,16 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.client import Client, Frame
+from tests.support.fake_openai import FakeOpenAI
 from tests.support.server import Server
+
+LEASE = 1.0  # seconds
 
 
 @dataclass
@@ -28,6 +32,12 @@ class Turn:
     def of(cls, frame: Frame) -> Self:
         """A turn of a history; what a page does not need to know is passed over."""
         return cls(**{field.name: frame[field.name] for field in fields(cls) if field.name in frame})
+
+    @property
+    def whole(self) -> str:
+        """The answer, of a turn that ended well."""
+        assert (self.status, self.error) == ("done", None), self
+        return self.answer
 
 
 class Tab(Client):
@@ -97,18 +107,14 @@ class Tab(Client):
         try:
             async with asyncio.timeout(limit):
                 while not condition():
-                    self._see(await self.frame(limit))
+                    await self.frame(limit)
         except (TimeoutError, ConnectionClosed) as why:
             raise AssertionError(f"not seen within {limit} s: {self.turns[-3:]}, {self.refused}: {why!r}") from why
 
-    async def rest(self, limit: float = 5.0) -> int | None:
-        """Read all that still comes until the server closes; the close code (1006: without a word)."""
-        try:
-            async with asyncio.timeout(limit):
-                while True:
-                    self._see(await self.frame(limit))
-        except ConnectionClosed:
-            return self.socket.close_code
+    async def frame(self, limit: float = 10.0) -> Frame:
+        frame = await super().frame(limit)
+        self._see(frame)
+        return frame
 
     async def _turn_that(self, is_right: Callable[[Turn], bool], id: str, limit: float) -> Turn:
         await self.until(lambda: (turn := self.turn(id)) is not None and is_right(turn), limit)
@@ -160,3 +166,8 @@ async def tabs(server: Server, conversations: list[str | None]) -> AsyncIterator
     async with AsyncExitStack() as stack:
         opening = (stack.enter_async_context(Tab(server, conversation)) for conversation in conversations)
         yield await asyncio.gather(*opening)
+
+
+def worker(openai: FakeOpenAI, store: Path, **settings: Any) -> Server:
+    """One more process that serves the conversations of this file."""
+    return Server(openai.url, STORE_URL=f"sqlite:///{store}", LEASE_SECONDS=str(LEASE), **settings)

@@ -5,6 +5,7 @@ ORGANISATION = "org-Zq7Wm4Kd2Xv9Tb"
 INTERNAL_HOST = "gpu-17.inference.internal"
 UPSTREAM_WORDS = "Vexed walruses mumble"
 SECRETS = (KEY, ORGANISATION, INTERNAL_HOST, UPSTREAM_WORDS)
+NEVER_LOGGED = (KEY, ORGANISATION, INTERNAL_HOST)  # What the server says is for the operator, without these.
 
 PART = 8  # Characters: a shorter piece is found in innocent text, a longer one would let half a key pass.
 

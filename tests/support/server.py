@@ -15,7 +15,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.client import Client
-from tests.support.secrets import KEY, leaks
+from tests.support.proc import descriptors
+from tests.support.secrets import KEY, NEVER_LOGGED, leaks
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,13 +58,16 @@ class Server:
 
     Messages a minute are not limited, unless the test says so. A `watched` server runs without the garbage
     collector and can tell its `usage()`. At its end it must have left in time, without a traceback in its log
-    and without any part of a secret in its log or in a frame.
+    and without any part of a secret in its log or in a frame. `program` runs in place of ours, at PORT.
     """
 
-    def __init__(self, base_url: str | None, *, watched: bool = False, **settings: str | None) -> None:
+    def __init__(
+        self, base_url: str | None, *, watched: bool = False, program: str = "main.py", **settings: str | None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="chat-")
         self._log = Path(self._folder.name, "log")
         self._watched = watched
+        self._program = program
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -103,14 +107,14 @@ class Server:
         os.kill(self.pid, signal.SIGUSR2)
         async with asyncio.timeout(5):
             tasks = int(await self._tasks.readline())
-        return Usage(len(os.listdir(f"/proc/{self.pid}/fd")), tasks)
+        return Usage(descriptors(self.pid), tasks)
 
-    async def usage_within(self, usage: Usage, limit: float = 1.0) -> Usage:
-        """What the server holds on to when that is no more than `usage`, or after the limit."""
+    async def comes_back_to(self, usage: Usage, limit: float = 1.0) -> None:
+        """Wait until the server holds on to no more than `usage`."""
         until = asyncio.get_running_loop().time() + limit
         while not (now := await self.usage()).within(usage) and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
-        return now
+        assert now.within(usage), f"{now} instead of {usage}"
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -125,7 +129,9 @@ class Server:
 
     async def __aenter__(self) -> Self:
         ours, theirs = os.pipe()
-        program = ["-c", WATCHED.format(pipe=theirs)] if self._watched else ["main.py"]
+        program = self._program.replace("PORT", str(self.port)).split()
+        if self._watched:
+            program = ["-c", WATCHED.format(pipe=theirs)]
         with self._log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, *program, cwd=ROOT, env=self._environment,
@@ -137,12 +143,24 @@ class Server:
             lambda: asyncio.StreamReaderProtocol(self._tasks), os.fdopen(ours, "rb", buffering=0)
         )
         if not await self._answers(limit=20.0):
-            log = self.log
-            await self.__aexit__(DidNotStart)
+            log, _ = await self.leave()
             raise DidNotStart(log)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        log, in_time = await self.leave()
+        sys.stdout.write(log)  # pytest shows it next to a failure
+        if kind is None:
+            frames = "\n".join(self.frames)
+            upstream = urlsplit(self._environment.get("OPENAI_BASE_URL", "")).netloc
+            assert in_time, "the server did not leave within 10 s after SIGTERM"
+            assert "Traceback" not in log
+            assert not leaks(log, NEVER_LOGGED), "a part of a secret is in the log"
+            assert not leaks(frames), "a part of a secret is in a frame"
+            assert not upstream or upstream not in frames, "the upstream's address is in a frame"
+
+    async def leave(self) -> tuple[str, bool]:
+        """End the process and remove its files: its log, and whether it left in time."""
         in_time = True
         if self._process.returncode is None:
             self.terminate()
@@ -155,22 +173,16 @@ class Server:
         self._pipe.close()
         log = self.log
         self._folder.cleanup()
-        sys.stdout.write(log)  # pytest shows it next to a failure
-        if kind is None:
-            assert in_time, "the server did not leave within 10 s after SIGTERM"
-            assert "Traceback" not in log
-            assert not leaks(log), "a part of a secret is in the log"
-            assert not leaks("\n".join(self.frames)), "a part of a secret is in a frame"
-            upstream = urlsplit(self._environment.get("OPENAI_BASE_URL", "")).netloc
-            assert not upstream or upstream not in "\n".join(self.frames), "the upstream's address is in a frame"
+        return log, in_time
 
     async def _answers(self, limit: float) -> bool:
         until = asyncio.get_running_loop().time() + limit
         while self._process.returncode is None and asyncio.get_running_loop().time() < until:
             try:
-                return (await self.get("/healthz")).status == 200
+                await self.get("/")
+                return True
             except OSError:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.01)
         return False
 
     def _get(self, path: str, limit: float, headers: dict[str, str]) -> Answer:

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from tests.faults.neighbour import question
-from tests.support import Call, FakeOpenAI
-from tests.support.fake_openai import Handler
+from tests.support import Call, FakeOpenAI, Script
+from tests.support.resuming import Tab
 
 LOOK = 0.01  # seconds between looks whether a reply is over
 
@@ -26,7 +25,17 @@ async def tell(call: Call, first: int, end: int) -> None:
         await call.text(text(number, number + 1))
 
 
-def telling(end: int, pause: float) -> Handler:
+async def begin(openai: FakeOpenAI, tab: Tab, pieces: int = 0) -> tuple[str, Call]:
+    """A story under way, and seen so far: its turn's id, and the call to go on telling it with."""
+    openai.answers(as_told)
+    id = await tab.ask("Tell me a story.")
+    call = await openai.next_call()
+    await tell(call, 0, pieces)
+    await tab.sees(id, text(0, pieces))
+    return id, call
+
+
+def telling(end: int, pause: float) -> Script:
     """The script of a reply of so many pieces, at a steady pace."""
 
     async def answer(call: Call) -> None:
@@ -38,12 +47,6 @@ def telling(end: int, pause: float) -> Handler:
     return answer
 
 
-async def echoes(call: Call) -> None:
-    """The script that repeats the question."""
-    await call.text(f"You said: {question(call)}")
-    await call.finish()
-
-
 def questions(openai: FakeOpenAI, since: int = 0) -> list[str]:
     """All that the model was asked, in order."""
-    return [question(call) for call in openai.calls[since:]]
+    return [call.question for call in openai.calls[since:]]

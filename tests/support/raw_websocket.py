@@ -1,6 +1,7 @@
 """A WebSocket client that may break every rule: a test writes its bytes, stops reading, resets.
 
-It refuses to be helpful: nothing is sent that the test did not ask for, not even a pong.
+A library would correct what is wrong, answer pings and go on reading. This one sends nothing that the test did not
+ask for, not even a pong.
 """
 
 from __future__ import annotations
@@ -12,43 +13,17 @@ import json
 import os
 import socket
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-FURTHER = {126: 2, 127: 8}  # In place of a length: it is in so many bytes that follow.
+from tests.support.client import Reply
+from tests.support.frames import CLOSE, FURTHER, PING, PONG, TEXT, Frame, message
+
 GONE = 1006  # RFC 6455: reported, never sent, when no close frame came.
 LIMIT = 10.0  # Seconds for one wait: far over what a live server needs.
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Frame:
-    opcode: int
-    payload: bytes
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
-    """One frame as it goes over the wire; `rsv` holds the three reserved bits, RSV1 being 4."""
-    size = len(payload)
-    length = size if size < 126 else 126 if size < 65_536 else 127
-    head = bytes([fin << 7 | rsv << 4 | opcode, masked << 7 | length])
-    head += size.to_bytes(FURTHER[length], "big") if length in FURTHER else b""
-    if not masked:
-        return head + payload
-    mask = os.urandom(4)
-    pad = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-    return head + mask + (int.from_bytes(payload, "big") ^ pad).to_bytes(size, "big")
-
-
-def message(content: str) -> bytes:
-    """A plain client's question, not escaped, so that every character has its UTF-8 length."""
-    return frame(TEXT, json.dumps({"type": "message", "content": content}, ensure_ascii=False).encode())
-
-
-STOP = frame(TEXT, b'{"type": "stop"}')
 
 
 class RawWebSocket:
@@ -115,12 +90,16 @@ class RawWebSocket:
         assert got.opcode == TEXT, got
         return dict(json.loads(got.payload))
 
-    async def until_end(self) -> list[Json]:
-        """The frames of one turn, its `end` included."""
-        turn = [await self.next()]
-        while turn[-1]["type"] != "end":
-            turn.append(await self.next())
-        return turn
+    async def until_end(self, seen: Sequence[Json] = ()) -> Reply:
+        """The reply that these frames begin."""
+        frames = [*seen, await self.next()]
+        while frames[-1]["type"] != "end":
+            frames.append(await self.next())
+        return Reply.of(frames)
+
+    async def reply(self, content: str) -> Reply:
+        await self.send(message(content))
+        return await self.until_end()
 
     async def close_code(self, limit: float = LIMIT) -> int:
         """Why the server closed; GONE when it left without a word. Frames before that are passed over."""

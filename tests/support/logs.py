@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from utils.conversation import Conversation, Event, Turn
-from utils.reply_reader import Reasoning
+from chat.conversation import Conversation, Event, Turn
+from utils.pieces import Reasoning
 
 Fold = type[Conversation]
 Picture = list[dict[str, Any]]
@@ -93,5 +93,5 @@ def picture(conversation: Conversation) -> Picture:
     return [picture_of(turn) for turn in conversation.turns]
 
 
-def turns_of(events: list[Event]) -> list[str]:
+def ids_of(events: list[Event]) -> list[str]:
     return sorted({event["turn"] for event in events})

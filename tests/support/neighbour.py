@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.faults.raw_websocket import RawWebSocket, message
-from tests.support import Call, FakeOpenAI, Server
-from tests.support.fake_openai import Handler
+from tests.support import Call, FakeOpenAI, Script, Server
+from tests.support.raw_websocket import RawWebSocket
 
 QUESTION = "Is it quiet at your place?"
 DISTURBED = 0.5  # Seconds that a turn may take more while somebody else is in trouble.
@@ -42,33 +41,25 @@ async def turn_seconds(server: Server) -> float:
     now = asyncio.get_running_loop().time
     before = now()
     async with RawWebSocket(server.ws_url) as client:
-        await client.send(message(QUESTION))
-        turn = await client.until_end()
-    assert turn[-1]["status"] == "done", turn
+        assert (await client.reply(QUESTION)).whole
     return now() - before
 
 
-def but_answers_the_neighbour(handler: Handler) -> Handler:
+def but_answers_the_neighbour(script: Script) -> Script:
     """The script for everybody else; the neighbour gets a good answer."""
 
     async def answer(call: Call) -> None:
-        if question(call) == QUESTION:
+        if call.question == QUESTION:
             await call.text("Quiet.")
             await call.finish()
         else:
-            await handler(call)
+            await script(call)
 
     return answer
 
 
 async def call_of(openai: FakeOpenAI, content: str) -> Call:
     """The call that asks this; the neighbour's are passed over."""
-    while question(call := await openai.next_call()) != content:
+    while (call := await openai.next_call()).question != content:
         pass
     return call
-
-
-def question(call: Call) -> str:
-    """The message that the model is to answer."""
-    last: str = call.request.body["messages"][-1]["content"]
-    return last
