@@ -12,8 +12,9 @@ if not Path("/proc/self/stat").exists():
 
 from bench import plot, report
 from bench.harness import Harness
-from bench.process import LOAD_CORE, ROOT, SERVER_CORE
+from bench.process import LOAD_CORE, SERVER_CORE
 from bench.rounds import measure_all
+from tests.support.server import ROOT
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     say("the page")
     rows = page_rows()
     with Harness() as harness:
-        results = measure_all(harness, say)
+        results = asyncio.run(measure_all(harness, say))
     rows = report.rows(results) + rows
     docs = ROOT / "docs"
     docs.mkdir(exist_ok=True)
@@ -46,18 +47,10 @@ def page_rows() -> list[report.Row]:
     try:
         from bench import page
 
-        costs = asyncio.run(page.measure())
+        return asyncio.run(page.measure())
     except (ImportError, SystemExit) as missing:
         print(f"without the page: {missing}", file=sys.stderr)
         return []
-    found = []
-    for cost in costs:
-        most, times = page.TARGETS[cost.kilobytes]
-        title = f"page: main thread for a reply of {cost.kilobytes} KB"
-        found.append(
-            report.Row("", title, " s", most=most, share=round(1 / times, 2), naive=cost.obvious, ours=cost.ours)
-        )
-    return found
 
 
 if __name__ == "__main__":

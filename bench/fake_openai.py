@@ -1,25 +1,28 @@
 """A fake OpenAI server that is not the bottleneck: `python -m bench.fake_openai` prints its port.
 
 The last message says what to answer: "paced 200" is 200 tokens, 50 a second, each with the time at which it left;
-"burst 200" is 200 tokens as fast as they are taken. One token per SSE event. The first token leaves at once.
+"burst 200" is 200 tokens as fast as they are taken; "hang 1" is nothing, for ever. More words may follow. One token per
+SSE event. The first token leaves at once.
 It also answers such a message on a WebSocket, as the chat would: so the harness can be measured without a chat.
+
+What it writes is what the scripted fake of the tests writes (tests/support/wire.py), but as bytes that were built
+before the first request, by a Protocol: a script of coroutines would be the slowest part of a measurement.
 """
 
 import asyncio
 import gc
 import json
 import time
+from collections.abc import Callable
 from itertools import count
+
+from tests.support.frames import TEXT, frame
+from tests.support.wire import chunk, framed, sse
 
 TICK = 0.001  # seconds; one timer for all streams
 TICKS_PER_TOKEN = 20  # 50 tokens a second
 BLOCK = 64  # tokens that a burst writes at once
 
-CHUNK = (
-    '{"id":"chatcmpl-Cb2TjXgV6ZAN9rZtGgJkLqPz0dFuH","object":"chat.completion.chunk","created":1760000000,'
-    '"model":"gpt-5.4-mini-2026-03-17","service_tier":"default","system_fingerprint":null,"choices":[{"index":0,'
-    '"delta":%s,"logprobs":null,"finish_reason":%s}],"usage":null,"obfuscation":"k3Jv0pQz"}'
-)
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
     b"Cache-Control: no-cache\r\nx-request-id: req_0123456789abcdef\r\n\r\n"
@@ -27,33 +30,32 @@ HEAD = (
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"  # nobody checks it
 
 
-def event(data: str) -> bytes:
+def event(delta: object, finish_reason: str | None = None) -> bytes:
     """A server-sent event, in an HTTP chunk of its own."""
-    body = f"data: {data}\n\n".encode()
-    return b"%x\r\n%b\r\n" % (len(body), body)
+    return framed(sse(chunk(delta, finish_reason)))
 
 
-def frame(data: str) -> bytes:
-    """A WebSocket text frame of less than 126 bytes."""
-    return bytes((0x81, len(data))) + data.encode()
+def chat_frame(**content: str) -> bytes:
+    """A frame as the chat sends it."""
+    return frame(TEXT, json.dumps(content).encode(), masked=False)
 
 
 class Wording:
-    """The bytes of an answer, built beforehand; `%017d` in a token is the time, in nanoseconds."""
+    """The bytes of an answer, built beforehand; seventeen zeros in a token are where its time goes, in nanoseconds."""
 
-    def __init__(self, first: bytes, token: str, last: bytes) -> None:
-        self.first, self.last = first, last
-        wrap = frame if token.startswith('{"type"') else event
-        self.before, self.after = wrap(token % ("~" + "0" * 17)).split(b"0" * 17)
-        self.block = wrap(token % "~abc") * BLOCK
+    def __init__(self, first: bytes, token: Callable[[str], bytes], last: bytes) -> None:
+        self.first = first
+        self.last = last
+        self.before, self.after = token("~" + "0" * 17).split(b"0" * 17)
+        self.block = token("~abc") * BLOCK
 
 
 OPENAI = Wording(
-    HEAD + event(CHUNK % ('{"role":"assistant","content":"","refusal":null}', "null")),
-    CHUNK % ('{"content":"%s"}', "null"),
-    event(CHUNK % ("{}", '"stop"')) + event("[DONE]") + b"0\r\n\r\n",
+    HEAD + event({"role": "assistant", "content": "", "refusal": None}),
+    lambda text: event({"content": text}),
+    event({}, "stop") + framed(b"data: [DONE]\n\n") + framed(b""),
 )
-CHAT = Wording(frame('{"type": "start"}'), '{"type": "chunk", "content": "%s"}', frame('{"type": "end"}'))
+CHAT = Wording(chat_frame(type="start"), lambda text: chat_frame(type="chunk", content=text), chat_frame(type="end"))
 
 
 class Pacer:
@@ -112,7 +114,7 @@ class Peer(asyncio.Protocol):
             if len(self._got) >= 6 and len(self._got) >= (size := 6 + (self._got[1] & 0x7F)):  # masked with zeros
                 opcode, message, self._got = self._got[0] & 0xF, self._got[6:size], self._got[size:]
                 if opcode == 1:
-                    self._answer(json.loads(message)["content"])
+                    self.answer(json.loads(message)["content"])
             return
         head, _, body = self._got.partition(b"\r\n\r\n")
         if head.startswith(b"GET"):
@@ -122,10 +124,12 @@ class Peer(asyncio.Protocol):
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
             if len(body) >= length:
                 self._got = body[length:]
-                self._answer(json.loads(body[:length])["messages"][-1]["content"])
+                self.answer(json.loads(body[:length])["messages"][-1]["content"])
 
-    def _answer(self, wish: str) -> None:
-        mode, _, tokens = wish.partition(" ")
+    def answer(self, wish: str) -> None:
+        mode, tokens, *_ = wish.split(maxsplit=2)
+        if mode == "hang":
+            return
         self._left = int(tokens)
         self._transport.write(self._wording.first)
         if mode == "burst":
@@ -164,9 +168,9 @@ class Peer(asyncio.Protocol):
         self._burst()
 
 
-async def main() -> None:
+async def main(peer: type[Peer] = Peer) -> None:
     pacer = Pacer()
-    server = await asyncio.get_running_loop().create_server(lambda: Peer(pacer), "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(lambda: peer(pacer), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     gc.freeze()
     await server.serve_forever()

@@ -6,7 +6,8 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from bench.process import LOAD_CORE, ROOT, Program, pin
+from bench.process import LOAD_CORE, Program, pin
+from tests.support.server import ROOT
 
 
 class MeasurementFailed(Exception):
@@ -14,13 +15,16 @@ class MeasurementFailed(Exception):
 
 
 class Harness:
-    """`with Harness() as harness: harness.measure("first", program, asks=20)`"""
+    """`with Harness() as harness: harness.measure("first", program, asks=20)`; `model` is the fake OpenAI server."""
+
+    def __init__(self, model: str = "bench.fake_openai") -> None:
+        self._model = model
 
     def __enter__(self) -> Self:
-        self._openai = self._start("bench.fake_openai")
+        self._openai = self.start(self._model)
         assert self._openai.stdout
         self.openai_port = int(self._openai.stdout.readline())
-        self._load = self._start("bench.load")
+        self._load = self.start("bench.load")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -40,9 +44,9 @@ class Harness:
             raise MeasurementFailed(f"{measurement} {wish}: {result['failed']}")
         return result
 
-    def _start(self, module: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """A module of ours as a process, on the core that the server does not have."""
+        command = [sys.executable, "-m", module, *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         pin(process.pid, LOAD_CORE)
         return process

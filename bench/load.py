@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from bench.process import cpu_seconds, memory_kib, sockets
 from bench.websocket import Failed, Socket
+from tests.support.proc import cpu_seconds, descriptors, memory_kib
 
 Result = dict[str, Any]
 
@@ -37,17 +37,16 @@ async def paced(port: int, pid: int, streams: int, seconds: float) -> Result:
     await asyncio.sleep(SETTLE)
     latencies.clear()
     firsts.clear()
-    tokens, cpu, began = sum(socket.tokens for socket in open_sockets), cpu_seconds(pid), time.monotonic()
+    tokens = -sum(socket.tokens for socket in open_sockets)
+    cpu = -cpu_seconds(pid)
     await asyncio.sleep(seconds)
-    taken = time.monotonic() - began
-    tokens, cpu = sum(socket.tokens for socket in open_sockets) - tokens, cpu_seconds(pid) - cpu
+    tokens += sum(socket.tokens for socket in open_sockets)
+    cpu += cpu_seconds(pid)
     result = {
         "p50": _rank(latencies, 0.50),
         "p99": _rank(latencies, 0.99),
         "first": _rank(firsts, 0.50),
         "cpu": cpu / tokens * 1e6 if tokens else NEVER,
-        "busy": cpu / taken,
-        "rate": tokens / taken,
     }
     for task in asking:
         task.cancel()
@@ -125,7 +124,22 @@ async def turns(port: int, pid: int, turns: int) -> Result:
             await socket.end()
         await _close([socket])
     await _rest(pid)
-    return {"memory": memory_kib(pid), "sockets": sockets(pid)}
+    return {"memory": memory_kib(pid), "sockets": descriptors(pid, "socket:")}
+
+
+async def victim(port: int, pid: int, head_start: float, seconds: float) -> Result:
+    """The latency added to the tokens of one page beside an attack (ms), which begins after `head_start`.
+
+    The reply is read to its end: a token that comes late counts, however late it is.
+    """
+    latencies: list[int] = []
+    socket = await Socket(port, latencies).connect()
+    socket.say(f"paced {int((head_start + seconds) * 50)}")
+    await asyncio.sleep(head_start)
+    latencies.clear()
+    await socket.end()
+    await _close([socket])
+    return {"p50": _rank(latencies, 0.50), "p99": _rank(latencies, 0.99), "worst": _rank(latencies, 1 - 1e-9)}
 
 
 async def _close(open_sockets: list[Socket], pid: int = 0) -> None:
@@ -144,7 +158,9 @@ async def _rest(pid: int) -> None:
             return
 
 
-MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {f.__name__: f for f in (paced, burst, first, idle, turns)}
+MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
+    f.__name__: f for f in (paced, burst, first, idle, turns, victim)
+}
 
 
 async def main() -> None:

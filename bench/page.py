@@ -8,10 +8,10 @@ style sheet, in one run of one browser. With the long reply the obvious page wou
 
 import asyncio
 import sys
-from dataclasses import dataclass
 
 from playwright.async_api import CDPSession, Page, async_playwright
 
+from bench.report import Row, table
 from tests.browser.conftest import ARGUMENTS, chromium
 from tests.browser.site import serve
 
@@ -21,7 +21,7 @@ STRIDE = 250  # of this many chunks of the long reply the obvious page draws one
 TARGETS = {20: (0.6, 7), 200: (2.7, 30)}  # kilobytes: at most these seconds, and so many times less
 
 PREPARE = """async ([chunk, rate]) => {
-    const { toNodes } = await import('/static/markup.js');
+    const { toNodes } = await import('/static/markdown/tokens.js');
     const style = document.createElement('link');
     Object.assign(style, { rel: 'stylesheet', href: '/static/style.css' });
     await new Promise(loaded => { style.onload = loaded; document.head.append(style); });
@@ -60,20 +60,8 @@ PREPARE = """async ([chunk, rate]) => {
 }"""
 
 
-@dataclass(frozen=True)
-class Cost:
+async def measure() -> list[Row]:
     """Seconds of the main thread's CPU time for one reply."""
-
-    kilobytes: int
-    ours: float
-    obvious: float
-
-    @property
-    def ratio(self) -> float:
-        return self.obvious / self.ours
-
-
-async def measure() -> list[Cost]:
     executable = chromium()
     if executable is None:
         sys.exit("Chromium is not installed")
@@ -87,16 +75,22 @@ async def measure() -> list[Cost]:
         await session.send("Performance.enable", {"timeDomain": "threadTicks"})
         short, long = (text_of(kilobytes) for kilobytes in TARGETS)
         await busy(page, session, "obvious", short[:2000])  # to warm up
-        costs = [
-            Cost(20, await busy(page, session, "ours", short), await busy(page, session, "obvious", short)),
-            Cost(
+        rows = [
+            row(20, await busy(page, session, "ours", short), await busy(page, session, "obvious", short)),
+            row(
                 200,
                 await busy(page, session, "ours", long),
                 await busy(page, session, "sample", long, STRIDE) * STRIDE,
             ),
         ]
         await browser.close()
-    return costs
+    return rows
+
+
+def row(kilobytes: int, ours: float, obvious: float) -> Row:
+    most, times = TARGETS[kilobytes]
+    title = f"page: main thread for a reply of {kilobytes} KB"
+    return Row("", title, " s", most=most, share=round(1 / times, 2), naive=obvious, ours=ours)
 
 
 def text_of(kilobytes: int) -> str:
@@ -129,21 +123,6 @@ async def busy(page: Page, session: CDPSession, function: str, *arguments: str |
 async def worked(session: CDPSession) -> float:
     metrics = (await session.send("Performance.getMetrics"))["metrics"]
     return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
-
-
-def table(costs: list[Cost]) -> str:
-    lines = [
-        "| reply | main thread | drawing all of it for each chunk | times less | target |",
-        "|---|---:|---:|---:|---|",
-    ]
-    for it in costs:
-        seconds, times = TARGETS[it.kilobytes]
-        bound = "at least " if it.kilobytes == 200 else ""
-        lines.append(
-            f"| {it.kilobytes} KB | {it.ours:.2f} s | {bound}{it.obvious:.1f} s | {it.ratio:.0f} "
-            f"| <= {seconds} s, >= {times} times less |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

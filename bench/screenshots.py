@@ -14,7 +14,7 @@ from typing import Any
 
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, chromium
 from tests.browser.page import PHONE, Chat, by_hand, open_tab, person
 from tests.support import FakeOpenAI, Server
 
@@ -81,9 +81,8 @@ The order matters:
 
 async def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         for size in SIZES:
             for colours in ("light", "dark"):
                 await take_all(browser, size, colours)
