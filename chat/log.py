@@ -23,6 +23,10 @@ class Gap(Exception):
     """The event to read on from is no longer in the log: read again from the beginning."""
 
 
+class Closed(Exception):
+    """The log has been closed by this process: it will not answer any more."""
+
+
 class Unusable(Exception):
     """The store cannot be used. The message is for the operator, and contains no secrets."""
 
@@ -104,6 +108,8 @@ async def retry(attempt: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await attempt()
+            return
+        except Closed:
             return
         except Exception as error:
             report_outage(error)

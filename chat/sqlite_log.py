@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from chat.batch import Batch
 from chat.conversation import Event
-from chat.log import Gap
+from chat.log import Closed, Gap
 from chat.sqlite_file import SqliteFile
 
 # How often to check whether another process has written.
@@ -58,6 +58,7 @@ class SqliteLog:
         # By worker: the time of its last renewal, and when that was first seen here.
         self._renewals: dict[str, tuple[float, float]] = {}
         self._deleted = asyncio.Event()
+        self._closed = False
         # When this worker last renewed its own lease, by the system clock.
         self._renewed_at = time.time()
         # After an outage the others' leases say nothing for a while.
@@ -87,6 +88,7 @@ class SqliteLog:
         with suppress(sqlite3.Error):
             await self._execute(END_LEASE, self.worker)
         await self._in_thread(self._file.close)
+        self._closed = True
         self._thread.shutdown()
 
     async def append(self, conversation: str, event: Event) -> tuple[int | None, int]:
@@ -185,6 +187,8 @@ class SqliteLog:
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _in_thread(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        if self._closed:
+            raise Closed
         return asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def _execute(self, sql: str, *values: Any) -> asyncio.Future[Any]:

@@ -111,7 +111,8 @@ class Completion:
                     self.done = True
                     self.finish = self.finish or "stop"
                 elif not self.done:
-                    if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
+                    is_long = len(data) > MOST_BRACKETS
+                    if is_long and data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
                         raise Unreadable("an event of too many parts")
                     delta = self._delta(json.loads(data))
                     reasoning += _string(delta.get("reasoning_content") or delta.get("reasoning"))
