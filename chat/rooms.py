@@ -1,8 +1,8 @@
 """The rooms open in this process, and the limit on replies written at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from chat.ends import LEAVE_SECONDS
@@ -64,18 +64,6 @@ class Rooms:
         writers, _ = self._open[conversation]
         with writers.room.held(reading=reading):
             yield writers.room, writers
-
-    @asynccontextmanager
-    async def enter(
-        self,
-        conversation: str,
-        *,
-        reading: bool = True,
-    ) -> AsyncIterator[tuple[Room, Writers]]:
-        """Like held(), once the conversation's log has been read."""
-        with self.held(conversation, reading=reading) as (room, writers):
-            await room.opened()
-            yield room, writers
 
     def make_room(self) -> bool:
         """Free a slot for another reply. False if there is none.

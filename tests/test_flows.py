@@ -189,8 +189,22 @@ TEXT = {"type": "chunk", "content": "Hm"}
         ([ERROR, {"type": "end", "status": "error"}, TEXT, {"type": "end", "status": "done"}], "done", False),
         ([ERROR, {"type": "end", "status": "interrupted"}], "interrupted", True),
         ([TEXT, {"type": "status", "content": "?"}], "error", True),
+        ([{**TEXT, "kind": None}, {"type": "end", "status": None}], "done", False),
+        ([TEXT, {"type": "end", "status": "open"}], "error", True),
+        ([{**ERROR, "content": "\ud800"}], "error", True),
     ],
-    ids=["no end", "end without status", "length", "error without end", "recovered", "interrupted", "unknown type"],
+    ids=[
+        "no end",
+        "end without status",
+        "length",
+        "error without end",
+        "recovered",
+        "interrupted",
+        "unknown type",
+        "null",
+        "no status",
+        "half a character",
+    ],
 )
 async def test_the_last_end_that_a_node_sends_is_that_of_the_reply(
     frames: list[dict[str, Any]], status: str, has_error: bool, ann: Log, monkeypatch: pytest.MonkeyPatch
@@ -201,7 +215,8 @@ async def test_the_last_end_that_a_node_sends_is_that_of_the_reply(
         await writers.ask("t0", "Why?")
         assert await ended(room, "t0") == status
         assert (room.conversation.turns[0].error is not None) == has_error
-        assert room.conversation.turns[0].answer == ("Hm" if TEXT in frames else "")
+        said = [frame for frame in frames if frame["type"] == "chunk"]
+        assert room.conversation.turns[0].answer == ("Hm" if said else "")
 
 
 async def test_a_flow_that_awaits_only_its_sends_can_be_stopped(ann: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,3 +231,16 @@ async def test_a_flow_that_awaits_only_its_sends_can_be_stopped(ann: Log, monkey
         await room.until(lambda: len(room.conversation.turns[0].pieces) > 3)
         await writers.stop()
         assert await eventually(lambda: not writers._writers, 2)
+
+
+async def test_a_flow_that_cancels_itself_does_not_leave_its_turn_open(
+    ann: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cancels(AsyncNode):  # type: ignore[misc]
+        async def prep_async(self, shared: Shared) -> None:
+            raise asyncio.CancelledError
+
+    use_flow(monkeypatch, Cancels)
+    async with app_rooms(ann).enter("c") as (room, writers):
+        await writers.ask("t0", "Why?")
+        assert await ended(room, "t0") == "interrupted"

@@ -3,7 +3,8 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,12 @@ from chat.client import show
 from chat.conversation import Conversation, Event
 from chat.frames import Frame
 from chat.reply import Reply
-from chat.rooms import Rooms
 from chat.sqlite_file import SqliteFile
 from chat.sqlite_log import SqliteLog
 from tests.support import eventually
 from tests.support.fake_model import FakeModel, Script
 from tests.support.logs import chunk, question
-from tests.support.rooms import LEASE, app_rooms, ended, stored
+from tests.support.rooms import LEASE, SETTINGS, OpenedRooms, app_rooms, ended, stored
 from utils.pieces import Reasoning
 from utils.settings import Settings
 
@@ -313,7 +313,7 @@ async def test_an_answer_with_a_defect_is_not_tried_again(ann: SqliteLog) -> Non
         calls += 1
         raise ValueError
 
-    rooms = Rooms(ann, broken, lease_seconds=LEASE, orphan_seconds=300, max_replies=9)
+    rooms = OpenedRooms(ann, broken, lease_seconds=LEASE, orphan_seconds=300, max_replies=9)
     async with rooms.enter("c") as (room, writers):
         await writers.ask("t0", "Why?")
         assert await ended(room, "t0") == "interrupted"
@@ -432,3 +432,31 @@ async def test_an_edit_during_a_slow_history_is_shown(model: FakeModel, ann: Sql
         showing.cancel()
         with suppress(asyncio.CancelledError):
             await showing
+
+
+async def test_a_burst_of_questions_does_not_pass_the_limit_of_replies(model: FakeModel, ann: SqliteLog) -> None:
+    rooms = app_rooms(ann, replace(SETTINGS, max_replies=5))
+    async with AsyncExitStack() as stack:
+        entered = [await stack.enter_async_context(rooms.enter(f"c{n}")) for n in range(20)]
+        asking = []
+        for _, writers in entered:
+            if rooms.make_room():
+                asking.append(asyncio.create_task(writers.ask("t0", "Why?")))
+                await asyncio.sleep(0)
+        await asyncio.gather(*asking)
+        assert len(asking) == 5
+        model.may_go_on.set()
+
+
+async def test_a_deletion_is_not_retried_on_a_log_that_was_closed(model: FakeModel, path: str) -> None:
+    before = asyncio.all_tasks()
+    model.may_go_on.set()
+    async with Away(path, LEASE) as log:
+        async with app_rooms(log).enter("c") as (room, writers):
+            await writers.ask("t0", "Why?")
+            await ended(room, "t0")
+            log.away = log.blind = True
+            writers.surely_delete()
+        await asyncio.sleep(0)
+    log.away = False
+    assert await eventually(lambda: not asyncio.all_tasks() - before, 5), asyncio.all_tasks() - before

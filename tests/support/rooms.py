@@ -1,12 +1,15 @@
 """Rooms whose replies are those of the app: `answer` of main.py with the flow and its node."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from chat.conversation import Conversation
 from chat.log import Log
 from chat.room import Room
 from chat.rooms import Rooms
+from chat.writers import Writers
 from main import answer
 from utils.settings import Settings
 
@@ -14,10 +17,20 @@ LEASE = 0.4  # seconds
 SETTINGS = Settings(lease_seconds=LEASE, grace_seconds=0)
 
 
-def app_rooms(log: Log, settings: Settings = SETTINGS) -> Rooms:
+class OpenedRooms(Rooms):
+    """Rooms to be entered once their log has been read."""
+
+    @asynccontextmanager
+    async def enter(self, conversation: str, *, reading: bool = True) -> AsyncIterator[tuple[Room, Writers]]:
+        with self.held(conversation, reading=reading) as (room, writers):
+            await room.opened()
+            yield room, writers
+
+
+def app_rooms(log: Log, settings: Settings = SETTINGS) -> OpenedRooms:
     """What main.py makes of a log."""
     writes = partial(answer, budget=settings.context_budget)
-    return Rooms(
+    return OpenedRooms(
         log,
         writes,
         lease_seconds=settings.lease_seconds,
