@@ -173,10 +173,13 @@ class Writers:
 
     def _finish(self, turn_id: str, task: asyncio.Task[None]) -> None:
         writer = self._writers.pop(turn_id)
+        is_closing = task.cancelled() and not writer.was_cancelled
         # The turn may be open again: its `end` was lost, or it was asked again after a deletion.
         # But when the event loop is closing, which cancels every task, start nothing.
-        if writer.was_cancelled or not task.cancelled():
+        if self.room.conversation.is_open(turn_id) and not is_closing:
             self._review()
+        else:
+            self._on_change(self)
 
     async def _write(self, turn_id: str) -> None:
         self.room.run(self._delete_spare_events())
