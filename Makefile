@@ -43,7 +43,7 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/pip
+.venv/dev: requirements-dev.txt requirements.txt requirements-redis.txt requirements-metrics.txt constraints.txt | .venv/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
 	@touch $@ .venv/app
 
