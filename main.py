@@ -53,11 +53,12 @@ def create_app(settings: Settings) -> FastAPI:
         tidy()
         async with AsyncExitStack() as stack:
             app.state.model = await stack.enter_async_context(open_model(settings))
-            opening = open_log(settings.store_url, settings.lease_seconds, settings.keep_days)
             try:
-                log = await stack.enter_async_context(opening)
+                log = await stack.enter_async_context(
+                    open_log(settings.store_url, settings.lease_seconds, settings.keep_days)
+                )
             except Unusable as error:
-                raise BadSetting(f"STORE_URL={settings.store_url!r}: {error}") from error
+                raise BadSetting(f"STORE_URL={settings.shown_store_url!r}: {error}") from error
             app.state.rooms = Rooms(
                 log,
                 partial(answer, budget=settings.context_budget),

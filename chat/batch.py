@@ -31,23 +31,30 @@ class Batch:
             self._task = asyncio.create_task(self._work())
         return result
 
+    async def finish(self, timeout: float) -> None:
+        """Wait for the calls that are under way, at most `timeout` seconds."""
+        if self._task:
+            await asyncio.wait({self._task}, timeout=timeout)
+
     async def _work(self) -> None:
-        while self._waiting:
-            # Skip cancelled calls: nobody awaits the result, and a late append could follow a
-            # deletion.
-            batch = [(call, result) for call, result in self._waiting if not result.done()]
-            self._waiting = []
-            values: Sequence[Any]
-            try:
-                values = await self._run([call for call, _ in batch])
-            except Exception as error:
-                values = [error] * len(batch)
-            for (_, result), value in zip(batch, values, strict=True):
-                if result.done():
-                    continue
-                if isinstance(value, Exception):
-                    result.set_exception(value)
-                else:
-                    result.set_result(value)
-            await asyncio.sleep(self._rest_seconds)
-        self._task = None
+        try:
+            while self._waiting:
+                # Skip cancelled calls: nobody awaits the result, and a late append could follow a
+                # deletion.
+                batch = [(call, result) for call, result in self._waiting if not result.done()]
+                self._waiting = []
+                values: Sequence[Any]
+                try:
+                    values = await self._run([call for call, _ in batch])
+                except Exception as error:
+                    values = [error] * len(batch)
+                for (_, result), value in zip(batch, values, strict=True):
+                    if result.done():
+                        continue
+                    if isinstance(value, Exception):
+                        result.set_exception(value)
+                    else:
+                        result.set_result(value)
+                await asyncio.sleep(self._rest_seconds)
+        finally:
+            self._task = None

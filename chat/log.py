@@ -1,7 +1,9 @@
 """The interface of a log: each conversation's events, in one order, stored durably."""
 
 import asyncio
+import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 
 from chat.conversation import Event
 
-# The place of an event in the log. Compare only for equality: places have no order.
+# The place of an event in its conversation. Compare only for equality: places have no order.
 Id = Any
 
 # At most one line about an outage in this time.
@@ -17,6 +19,9 @@ OUTAGE_SECONDS = 10.0
 
 # Pause between retries while the log is unreachable.
 RETRY_SECONDS = 0.5
+
+# Only version 1 wrote characters like this, and only whole ones, as pairs.
+ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Gap(Exception):
@@ -65,15 +70,35 @@ class Log(Protocol):
 
 
 def open_log(url: str, lease: float, keep_days: float = 0) -> AbstractAsyncContextManager[Log]:
-    """Open the log for a STORE_URL, such as sqlite:///chat.db. The only store so far is SQLite.
+    """Open the log for a STORE_URL: sqlite:///chat.db, redis://host or rediss://host.
 
     To add another, return it here, and accept its URL in utils/settings.py. `lease` is in seconds.
-    Conversations unchanged for `keep_days` are deleted (0: never). Entering the context manager
-    raises Unusable if the store cannot be used.
+    Conversations unchanged for `keep_days` are deleted (0: never). Raises Unusable, at the latest
+    on entering the context manager, if the store cannot be used.
     """
-    from chat.sqlite_log import SqliteLog
+    if url.startswith("sqlite:///"):
+        from chat.sqlite_log import SqliteLog
 
-    return SqliteLog(url.removeprefix("sqlite:///"), lease, keep_days)
+        return SqliteLog(url.removeprefix("sqlite:///"), lease, keep_days)
+    try:
+        from chat.redis_log import RedisLog
+    except ModuleNotFoundError as error:
+        package = error.name
+        expected = "pip install -r requirements-redis.txt"
+        raise Unusable(f"the package {package} is not installed: {expected}") from None
+    return RedisLog(url, lease, keep_days)
+
+
+def decoded(body: bytes) -> Event:
+    """The event in a stored body; `{}` if it cannot be decoded."""
+    try:
+        event: Event = json.loads(body)
+        if ESCAPED_SURROGATE.search(body):
+            # Half a character could not be sent to anybody: this raises a ValueError.
+            json.dumps(event, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return event
 
 
 class AtMostEvery(logging.Filter):

@@ -3,14 +3,13 @@
 import json
 import logging
 import os
-import re
 import sqlite3
 import time
 from contextlib import suppress
 from typing import Any
 
 from chat.conversation import Event
-from chat.log import Unusable
+from chat.log import Unusable, decoded
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +18,6 @@ SCHEMA_VERSION = 2
 
 # For ->>, which the statements use.
 OLDEST_SQLITE = (3, 38)
-
-# Only version 1 wrote characters like this, and only whole ones, as pairs.
-ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 # How long to wait while another process is writing.
 BUSY_MS = 5000
@@ -130,7 +126,7 @@ class SqliteFile:
             rows = self.execute(READ, conversation, start)
         except sqlite3.Error as error:
             return error
-        return [(id, _decoded(body)) for id, body in rows]
+        return [(id, decoded(body)) for id, body in rows]
 
     def forget(self, conversation: str, ids: str) -> bool:
         """Delete the events with these ids, a JSON list; whether the conversation is gone."""
@@ -202,14 +198,3 @@ class SqliteFile:
         except OSError:
             return None
         return status.st_dev, status.st_ino
-
-
-def _decoded(body: Any) -> Event:
-    try:
-        event: Event = json.loads(body)
-        if ESCAPED_SURROGATE.search(body):
-            # Half a character could not be sent to anybody: this raises a ValueError.
-            json.dumps(event, ensure_ascii=False).encode()
-    except (ValueError, TypeError, RecursionError):
-        return {}
-    return event

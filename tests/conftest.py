@@ -1,15 +1,16 @@
 """What all tests share: one event loop; for each module a fake OpenAI and a server; two logs on one store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from chat.log import Log, open_log
 from tests.support import FakeOpenAI, Server
+from tests.support.valkey import Valkey
 
 LEASE = 0.4  # seconds, of the logs below
-STORES = {"sqlite": "sqlite:///{folder}/chat.db"}  # One more line is one more store that keeps the log's promises.
+STORES = ("sqlite", "valkey")  # Each keeps the log's promises.
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +35,21 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "chat.db")
 
 
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One server for all tests; `store_url` empties it."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
+        yield valkey
+
+
 @pytest.fixture(params=STORES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return STORES[request.param].format(folder=tmp_path)
+    """A new store, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/chat.db"
+    valkey: Valkey = request.getfixturevalue("valkey")
+    valkey.command("FLUSHALL")
+    return valkey.url
 
 
 @pytest.fixture

@@ -44,14 +44,37 @@ def test_a_number_is_taken_to_its_limits_and_a_bad_one_named_with_them(setting: 
         ("OPENAI_PARAMETERS", "temperature=1", "JSON object"),
         ("OPENAI_PARAMETERS", "[1]", "JSON object"),
         ("OPENAI_PARAMETERS", "[" * 100_000, "JSON object"),
-        ("STORE_URL", "chat.db", "sqlite:///"),
-        ("STORE_URL", "redis://127.0.0.1", "sqlite:///"),
-        ("STORE_URL", "sqlite:///", "sqlite:///"),
     ],
     ids=lambda value: value[:20],
 )
 def test_any_other_bad_value_is_named_too(name: str, bad: str, expected: str) -> None:
     refuses(name, bad, expected)
+
+
+@pytest.mark.parametrize("bad", ["chat.db", "sqlite:///", "redis://", "valkey://:hunter2@host"])
+def test_a_bad_store_is_named_and_not_shown_because_of_its_password(bad: str) -> None:
+    with pytest.raises(BadSetting) as error:
+        read_settings({"STORE_URL": bad})
+    assert str(error.value) == "STORE_URL: expected sqlite:///path/to/a/file, redis://host or rediss://host"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///a@b/chat.db", "sqlite:///a@b/chat.db"),
+        ("redis://host", "redis://host"),
+        ("redis://:hunter2@host:6380/1", "redis://host:6380/1"),
+        ("rediss://user:hunter2@[::1]:6380?ssl_ca_certs=ca.pem", "rediss://[::1]:6380"),
+        ("redis://host?password=hunter2", "redis://host"),
+        ("redis://host?password=hun@hunter2", "redis://..."),
+        ("redis://:hunter2/@host", "redis://..."),
+        ("redis://:hunter2?@host", "redis://..."),
+    ],
+)
+def test_the_password_of_a_store_is_never_shown(url: str, shown: str) -> None:
+    settings = read_settings({"STORE_URL": url})
+    assert settings.shown_store_url == shown
+    assert "hunter2" not in f"{settings} {settings!r}"
 
 
 def refuses(name: str, bad: str, expected: str) -> None:

@@ -1,7 +1,7 @@
-"""Worlds: three pages, two workers on one file, and whatever can happen to them, at random.
+"""Worlds: three pages, two workers on one store, and whatever can happen to them, at random.
 
-However often workers die, pages leave and events come twice: in the end everybody sees the same conversation, it was
-answered once, and no page ever showed what did not stay. WORLDS=300 runs more of them; a failure names its seed.
+However often workers die, pages leave, connections to the store are cut and events come twice: in the end everybody
+sees the same conversation, it was answered once, and no page ever showed what did not stay. WORLDS=300 runs more of them; a failure names its seed.
 NODES=3 makes each reply the work of three streaming nodes, one after the other.
 """
 
@@ -11,10 +11,9 @@ import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from pocketflow import AsyncFlow
@@ -24,12 +23,13 @@ import nodes
 from chat.client import show
 from chat.conversation import Conversation, Event
 from chat.frames import Frame
+from chat.log import Id, open_log
 from chat.room import Room
-from chat.sqlite_log import SqliteLog
 from chat.writers import Writers
 from nodes import StreamingChatNode
 from tests.support import eventually
 from tests.support.processes import Process, processes
+from tests.support.proxy import Proxy
 from tests.support.rooms import LEASE, app_rooms, stored
 from utils.pieces import Reasoning, ReplyCut
 
@@ -38,7 +38,17 @@ NODES = int(os.environ.get("NODES", "1"))
 THOUGHTS, PIECES = 3, 25  # of each reply
 AGAIN = 0.15  # the share of events that are written twice
 CONVERSATION = "c"
-OPERATIONS = {"connect": 3, "disconnect": 2, "send": 5, "resend": 2, "stop": 3, "edit": 1, "kill": 1, "wait": 6}
+OPERATIONS = {
+    "connect": 3,
+    "disconnect": 2,
+    "send": 5,
+    "resend": 2,
+    "stop": 3,
+    "edit": 1,
+    "kill": 1,
+    "cut": 2,
+    "wait": 6,
+}
 
 logger = logging.getLogger(__name__)
 figures: Counter[str] = Counter()
@@ -48,35 +58,44 @@ class Refused(ConnectionError):
     """The process is dead: its log takes nothing any more."""
 
 
-class Log(SqliteLog):
+class Log:
     """A log whose client sends some events twice: at once, or when it is too late."""
 
-    def __init__(self, path: str, chance: random.Random) -> None:
-        super().__init__(path, LEASE)
+    def __init__(self, url: str, chance: random.Random) -> None:
+        self._log = open_log(url, LEASE)
         self._chance = chance
         self.dead = False
 
-    async def append(self, conversation: str, event: Event) -> tuple[int | None, int]:
+    async def __aenter__(self) -> Self:
+        self._open = await self._log.__aenter__()
+        self.worker = self._open.worker
+        self.watch = self._open.watch
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._log.__aexit__(None, None, None)
+
+    async def append(self, conversation: str, event: Event) -> tuple[Id | None, Id]:
         self._reach()
-        places = await super().append(conversation, event)
+        places = await self._open.append(conversation, event)
         if self._chance.random() < AGAIN:
             if self._chance.random() < 0.5:
-                await super().append(conversation, event)
+                await self._open.append(conversation, event)
             else:
                 self._late = asyncio.create_task(self._append_late(conversation, event))
         return places
 
-    async def read(self, conversation: str, after: int | None) -> list[tuple[int, Event]]:
+    async def read(self, conversation: str, after: Id | None) -> list[tuple[Id, Event]]:
         self._reach()
-        return await super().read(conversation, after)
+        return await self._open.read(conversation, after)
 
-    async def forget(self, conversation: str, ids: list[int]) -> None:
+    async def forget(self, conversation: str, ids: list[Id]) -> None:
         self._reach()
-        await super().forget(conversation, ids)
+        await self._open.forget(conversation, ids)
 
     async def alive(self, worker: str) -> bool:
         self._reach()
-        return await super().alive(worker)
+        return await self._open.alive(worker)
 
     def _reach(self) -> None:
         if self.dead:
@@ -84,17 +103,17 @@ class Log(SqliteLog):
 
     async def _append_late(self, conversation: str, event: Event) -> None:
         await asyncio.sleep(self._chance.random() * 0.1)
-        await super().append(conversation, event)
+        await self._open.append(conversation, event)
 
 
 class Worker:
-    def __init__(self, path: str, chance: random.Random) -> None:
+    def __init__(self, url: str, chance: random.Random) -> None:
         self.process = Process()
-        self.log = Log(path, chance)
-        self.rooms = app_rooms(self.log)
+        self.log = Log(url, chance)
 
     async def start(self) -> "Worker":
         await self.process.run(self.log.__aenter__())
+        self.rooms = app_rooms(self.log)
         self._own_tasks = self.process.tasks
         return self
 
@@ -227,24 +246,26 @@ def fails(question: str) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))
-async def test_world(seed: int, tmp_path: Path, calls: Counter[str]) -> None:
+async def test_world(seed: int, store_url: str, calls: Counter[str]) -> None:
     chance = random.Random(seed)
-    path = str(tmp_path / "chat.db")
     with processes():
-        world = World(path, chance)
-        try:
+        async with AsyncExitStack() as stack:
+            proxy = None
+            if store_url.startswith("redis:"):
+                proxy = await stack.enter_async_context(Proxy(int(store_url.rpartition(":")[2])))
+                store_url = f"redis://127.0.0.1:{proxy.port}"
+            world = World(store_url, chance, proxy)
+            stack.push_async_callback(world.end)
             await world.live()
             await world.come_to_rest()
             await world.check(calls)
             await world.leave()
-        finally:
-            await world.end()
     figures["worlds"] += 1
 
 
 class World:
-    def __init__(self, path: str, chance: random.Random) -> None:
-        self.path, self.chance = path, chance
+    def __init__(self, url: str, chance: random.Random, proxy: Proxy | None) -> None:
+        self.url, self.chance, self.proxy = url, chance, proxy
         self.pages = [Page(chance) for _ in range(3)]
         self.workers: list[Worker] = []
         self.dead: list[Worker] = []
@@ -252,7 +273,7 @@ class World:
         self.asked = 0
 
     async def live(self) -> None:
-        self.workers = [await Worker(self.path, self.chance).start() for _ in range(2)]
+        self.workers = [await Worker(self.url, self.chance).start() for _ in range(2)]
         for page in self.pages:
             page.connect(self.workers[0])
         names, weights = list(OPERATIONS), list(OPERATIONS.values())
@@ -276,6 +297,9 @@ class World:
                 self.sending.append(asyncio.create_task(page.stop()))
             case "kill":
                 await self.kill(self.chance.randrange(2))
+            case "cut" if self.proxy:
+                figures["cuts"] += 1
+                self.proxy.cut()
             case "wait":
                 await asyncio.sleep(self.chance.random() * 0.08)
         await asyncio.sleep(0)
@@ -292,7 +316,7 @@ class World:
             if page.worker is victim:
                 page.disconnect()
         self.dead.append(victim)
-        self.workers[which] = await Worker(self.path, self.chance).start()
+        self.workers[which] = await Worker(self.url, self.chance).start()
 
     async def come_to_rest(self) -> None:
         """All come back, and see the end of it."""

@@ -33,7 +33,8 @@ class Settings:
     first_token_seconds: float = _number(60, 0.1, 3600)
     next_token_seconds: float = _number(30, 0.1, 3600)
 
-    store_url: str = "sqlite:///chat.db"
+    # It may contain a password.
+    store_url: str = field(default="sqlite:///chat.db", repr=False)
     keep_days: float = _number(0, 0, 100_000)
     lease_seconds: float = _number(10, 0.1, 3600)
     orphan_seconds: float = _number(300, 0, 86_400)
@@ -53,6 +54,16 @@ class Settings:
     max_conversation_chars: int = _number(2_000_000, 1, 100_000_000)
     max_reply_chars: int = _number(200_000, 1, 10_000_000)
     send_seconds: float = _number(10, 0.1, 3600)
+
+    @property
+    def shown_store_url(self) -> str:
+        """STORE_URL without what may be secret in it."""
+        if self.store_url.startswith("sqlite:"):
+            return self.store_url
+        # Show too little rather than a password with characters that should have been escaped.
+        pattern = r"(rediss?://)(?:[^/?#@]*@)?([\w\[][\w.:\]-]*(?:/\d+)?)(?:\?[^@]*)?"
+        found = re.fullmatch(pattern, self.store_url)
+        return found[1] + found[2] if found else "redis://..."
 
     @property
     def uses_local_model(self) -> bool:
@@ -89,8 +100,10 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
     if name == "OPENAI_API_KEY" and not (text.isascii() and text.isprintable()):
         # Leave the value out: it is a secret.
         raise BadSetting(f"{name}: expected printable ASCII characters")
-    if name == "STORE_URL" and not re.match("sqlite:///.", text):
-        raise BadSetting(f"{name}={text!r}: expected sqlite:///path/to/a/file")
+    if name == "STORE_URL" and not re.match("(sqlite:///|rediss?://).", text):
+        # Leave the value out: it may contain a password.
+        expected = "sqlite:///path/to/a/file, redis://host or rediss://host"
+        raise BadSetting(f"{name}: expected {expected}")
     try:
         if name == "OPENAI_PARAMETERS":
             expected = "a JSON object"
