@@ -25,7 +25,7 @@ async def copy_all(source_url: str, target_url: str) -> str:
     Raises Unusable, BadSetting, or whatever a store raises if it fails on the way.
     """
     path = source_url.removeprefix("sqlite:///")
-    if not Path(path).is_file():
+    if not Path(path).is_file():  # noqa: ASYNC240
         # Opening it would create it.
         raise Unusable("the first address is not one of a SQLite file that exists")
     with closing(sqlite3.connect(path)) as db:
