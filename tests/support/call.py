@@ -36,7 +36,7 @@ class Connection:
             return None
         head = (first + await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request_line, *lines = head.rstrip().split("\r\n")
-        assert request_line == "POST /v1/chat/completions HTTP/1.1"
+        assert request_line == "POST /v1/chat/completions HTTP/1.1", request_line
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         self._next_byte = asyncio.create_task(self._reader.read(1))

@@ -13,12 +13,13 @@ class FakeOpenAI:
 
     url: str
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._address = host, port
         self.calls: list[Call] = []
         self.says("Once", " upon", " a time")
         self._accepted: list[Connection] = []
         self._serving: set[asyncio.Task[None]] = set()
-        self._mistakes: list[Exception] = []
+        self.mistakes: list[Exception] = []
 
     def answers(self, script: Script) -> None:
         """Answer all coming calls like this; `next_call` forgets the calls before."""
@@ -45,17 +46,21 @@ class FakeOpenAI:
         return sum(connection.is_open for connection in self._accepted)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1000)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        self._server = await asyncio.start_server(self._serve, *self._address, backlog=1000)
+        self.url = f"http://{self._address[0]}:{self._server.sockets[0].getsockname()[1]}/v1"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        await self.close()
+        if kind is None:
+            assert not self.mistakes, f"the script of the fake OpenAI is wrong: {self.mistakes}"
+
+    async def close(self) -> None:
+        """Cut all connections, whatever the mistakes are."""
         self._server.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
-        if kind is None:
-            assert not self._mistakes, f"the script of the fake OpenAI is wrong: {self._mistakes}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -75,7 +80,7 @@ class FakeOpenAI:
         except asyncio.CancelledError:
             pass  # asyncio.start_server logs a cancelled connection as an error.
         except Exception as mistake:
-            self._mistakes.append(mistake)
+            self.mistakes.append(mistake)
         finally:
             self._serving.discard(task)
             connection.close()
