@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from chat import measures
+
 
 class Batch:
     """Batches calls: those made during a batch, or the pause after it, form the next batch.
@@ -37,6 +39,7 @@ class Batch:
             # deletion.
             batch = [(call, result) for call, result in self._waiting if not result.done()]
             self._waiting = []
+            measures.batch_calls.record(len(batch))
             values: Sequence[Any]
             try:
                 values = await self._run([call for call, _ in batch])
