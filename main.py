@@ -3,6 +3,7 @@
 GET /          the page
 GET /static    the page's files; its libraries are under /vendor
 GET /healthz   200 while the server is up
+GET /metrics   the figures for Prometheus, with METRICS=1
 WS  /ws        the chat; docs/protocol.md has the frames
 """
 
@@ -15,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, WebSocket
+from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
+from chat import measures
 from chat.client import Client
 from chat.conversation import Turn
 from chat.log import Unusable, open_log
@@ -29,6 +32,7 @@ from flow import create_streaming_chat_flow
 from utils.console import OneLine, tidy
 from utils.files import Files
 from utils.guard import Guard
+from utils.metrics import open_metrics
 from utils.server import serve
 from utils.settings import BadSetting, Settings, read_settings
 from utils.stream_llm import open_model
@@ -40,6 +44,9 @@ VENDOR = {
     "markdown-it": "markdown-it/dist/browser",
     "speed-highlight": "@speed-highlight/core/dist",
 }
+# FastAPI's logs would export the texts of exceptions, which may contain keys. A span would last as
+# long as a page is open. And only METRICS decides whether anything is exported.
+TELEMETRY: TelemetryConfig = {"tracing": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,6 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tidy()
         async with AsyncExitStack() as stack:
+            if settings.metrics:
+                app.router.routes.append(stack.enter_context(open_metrics()))
             app.state.model = await stack.enter_async_context(open_model(settings))
             try:
                 log = await stack.enter_async_context(
@@ -69,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             await app.state.rooms.drain(settings.grace_seconds)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry=TELEMETRY)
     app.add_middleware(Guard, hosts=f"{settings.allowed_hosts},{settings.host}")
     app.add_middleware(OneLine)
     serve_files(app)
@@ -86,10 +95,12 @@ def create_app(settings: Settings) -> FastAPI:
             await socket.close(1013, "Too many connections, please try again later.")
             return
         open_sockets.add(socket)
+        measures.open_sockets.add(1)
         try:
             await Client(socket, app.state.rooms, settings, app.state.model).run()
         finally:
             open_sockets.discard(socket)
+            measures.open_sockets.add(-1)
 
     # Not @app.websocket: its dependency handling costs 3 KiB a connection.
     app.router.routes.append(WebSocketRoute("/ws", chat))

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from chat import measures
+
 
 class Batch:
     """Batches calls: those made during a batch, or the pause after it, form the next batch.
@@ -43,18 +45,23 @@ class Batch:
                 # deletion.
                 batch = [(call, result) for call, result in self._waiting if not result.done()]
                 self._waiting = []
-                values: Sequence[Any]
-                try:
-                    values = await self._run([call for call, _ in batch])
-                except Exception as error:
-                    values = [error] * len(batch)
-                for (_, result), value in zip(batch, values, strict=True):
-                    if result.done():
-                        continue
-                    if isinstance(value, Exception):
-                        result.set_exception(value)
-                    else:
-                        result.set_result(value)
+                await self._run_batch(batch)
                 await asyncio.sleep(self._rest_seconds)
         finally:
+            # If this task was cancelled, the next call starts another.
             self._task = None
+
+    async def _run_batch(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+        measures.batch_calls.record(len(batch))
+        values: Sequence[Any]
+        try:
+            values = await self._run([call for call, _ in batch])
+        except Exception as error:
+            values = [error] * len(batch)
+        for (_, result), value in zip(batch, values, strict=True):
+            if result.done():
+                continue
+            if isinstance(value, Exception):
+                result.set_exception(value)
+            else:
+                result.set_result(value)

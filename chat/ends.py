@@ -2,12 +2,17 @@
 
 from functools import partial
 
+from chat import measures
 from chat.conversation import Event, Turn
+from chat.frames import ERRORS, STATUSES
 from chat.log import retry
 from chat.room import Room
 
 STOPPED: Event = {"status": "stopped"}
 INTERRUPTED: Event = {"status": "interrupted"}
+
+# In measures: any status or error that is not one of ours.
+OTHER = "_OTHER"
 
 # Time for a cancelled writer to close its connection to the model.
 LEAVE_SECONDS = 5.0
@@ -41,3 +46,16 @@ async def stop_all(room: Room) -> None:
     """Stop all the replies in a room, whichever worker is writing them."""
     for turn in room.conversation.turns[::-1]:
         await end(room, turn.id, STOPPED)
+
+
+def count_reply(turn: Turn | None) -> None:
+    """Count a reply that was written here, by how it ended. None: its turn was edited away."""
+    if not turn:
+        measures.replies.add(1, {"status": "stopped"})
+        return
+    # A newer version, or a flow, may have others: any number of them.
+    attributes = {"status": turn.status if turn.status in STATUSES else OTHER}
+    if turn.error:
+        code = str(turn.error.get("code"))
+        attributes["error.type"] = code if code in ERRORS else OTHER
+    measures.replies.add(1, attributes)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from chat import measures
 from chat.conversation import Event
 
 # The place of an event in its conversation. Compare only for equality: places have no order.
@@ -122,9 +123,43 @@ outages = logging.getLogger("chat.outages")
 outages.addFilter(AtMostEvery(OUTAGE_SECONDS))
 
 
+class Away:
+    """Measures how long the log is away: from a failure to the next failure or append."""
+
+    def __init__(self) -> None:
+        self._failed_at: float | None = None
+
+    def note_failure(self) -> None:
+        now = time.monotonic()
+        self._count(now)
+        self._failed_at = now
+
+    def note_append(self) -> None:
+        if self._failed_at is not None:
+            self._count(time.monotonic())
+            self._failed_at = None
+
+    def _count(self, now: float) -> None:
+        # Nothing is known of a longer time: nobody wanted anything of the log.
+        if self._failed_at is not None and now - self._failed_at < OUTAGE_SECONDS:
+            measures.away_seconds.add(now - self._failed_at)
+
+
+away = Away()
+
+
+def note_append(started_at: float) -> None:
+    """Measure an append that has succeeded; `started_at` is by `time.monotonic()`."""
+    measures.append_seconds.record(time.monotonic() - started_at)
+    away.note_append()
+
+
 def report_outage(error: Exception) -> None:
     """Report in the server's log that the log is unreachable, without the error's text."""
-    reason = error if isinstance(error, Unusable) else type(error).__name__
+    name = type(error).__name__
+    measures.log_failures.add(1, {"error.type": name})
+    away.note_failure()
+    reason = error if isinstance(error, Unusable) else name
     outages.error("the log of conversations cannot be reached: %s", reason)
 
 

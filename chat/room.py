@@ -7,13 +7,14 @@ does the writing; its events are applied here like those of any other process.
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from chat.conversation import Conversation, Event, is_known
-from chat.log import AtMostEvery, Gap, Id, Log, retry
+from chat.log import AtMostEvery, Gap, Id, Log, note_append, retry
 
 logger = logging.getLogger(__name__)
 unknown_events = logging.getLogger("chat.unknown_events")
@@ -102,7 +103,9 @@ class Room:
 
     async def append(self, event: Event) -> None:
         """Append an event to the log, and only then apply it, which shows it to the clients."""
+        started_at = time.monotonic()
         before, place = await self.log.append(self.id, event)
+        note_append(started_at)
         if before == self._cursor:
             self._apply([(place, event)])
         else:

@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from chat import measures
 from chat.conversation import Turn
 from chat.ends import (
     INTERRUPTED,
     LEAVE_SECONDS,
     STOPPED,
+    count_reply,
     end,
     end_ours,
     ours,
@@ -170,13 +172,18 @@ class Writers:
     def _start(self, turn_id: str) -> None:
         task = self.room.run(self._write(turn_id), then=partial(self._finish, turn_id))
         self._writers[turn_id] = Writer(task)
+        measures.active_replies.add(1)
 
     def _finish(self, turn_id: str, task: asyncio.Task[None]) -> None:
         writer = self._writers.pop(turn_id)
+        measures.active_replies.add(-1)
         is_closing = task.cancelled() and not writer.was_cancelled
+        is_open = self.room.conversation.is_open(turn_id)
+        if not is_open:
+            count_reply(self.room.conversation.turn(turn_id))
         # The turn may be open again: its `end` was lost, or it was asked again after a deletion.
         # But when the event loop is closing, which cancels every task, start nothing.
-        if self.room.conversation.is_open(turn_id) and not is_closing:
+        if is_open and not is_closing:
             self._review()
         else:
             self._on_change(self)

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from utils.openai_client import ERROR_BYTES, _check
+from utils.openai_measures import ModelCall
 from utils.openai_stream import LONGEST_SILENCE
 from utils.pieces import ReplyCut
 from utils.settings import Settings
@@ -99,7 +100,7 @@ async def test_U58_a_flood_without_a_text_ends() -> None:
     client = SimpleNamespace(api_key="")
     model: Any = SimpleNamespace(settings=Settings(), client=client, request=request)
     with pytest.raises(ReplyCut) as cut:
-        await anext(_pieces(model, []))
+        await anext(_pieces(model, [], ModelCall("a-model")))
     assert cut.value.code == "upstream_error"
     assert body.closed
     assert body.read < LONGEST_SILENCE + 2 * len(PACKET)

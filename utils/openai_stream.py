@@ -10,6 +10,12 @@ from typing import Any
 from utils.openai_errors import ErrorEvent, Unreadable
 from utils.pieces import Reasoning, ReplyCut
 
+# By the name of OpenTelemetry for a type of tokens: that of OpenAI for their number.
+USAGE = {"input": "prompt_tokens", "output": "completion_tokens"}
+
+# Tokens. A larger number is a mistake.
+MOST_TOKENS = 2**31
+
 # Bytes. A server that sends more in one event is broken.
 LONGEST_EVENT = 2**20
 
@@ -60,6 +66,8 @@ class Completion:
         self.done = False
         # Why there is no more text.
         self.failure: Exception | None = None
+        # What was used by type of token, if the server says: once at the end, or with every event.
+        self.tokens: dict[str, int] = {}
         self._events = ServerSentEvents()
         # The body of a server that does not stream: one JSON object.
         self._plain: bytearray | None = None
@@ -131,6 +139,9 @@ class Completion:
         error = event.get("error")
         if error:
             raise ErrorEvent(error)
+        usage = event.get("usage")
+        if isinstance(usage, dict):
+            self._read_usage(usage)
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
@@ -138,6 +149,12 @@ class Completion:
         self.finish = _string(choice.get("finish_reason")) or self.finish
         delta = choice.get("delta") or choice.get("message")
         return delta if isinstance(delta, dict) else {}
+
+    def _read_usage(self, usage: dict[str, Any]) -> None:
+        for token_type, name in USAGE.items():
+            count = usage.get(name)
+            if type(count) is int and 0 <= count <= MOST_TOKENS:
+                self.tokens[token_type] = count
 
 
 def _string(value: object) -> str:

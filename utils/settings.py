@@ -11,6 +11,8 @@ from dotenv import dotenv_values
 
 from utils import local_llm
 
+BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
+
 
 class BadSetting(ValueError):
     """An invalid setting; the message has its name, its value and what was expected."""
@@ -40,6 +42,9 @@ class Settings:
     orphan_seconds: float = _number(300, 0, 86_400)
     grace_seconds: float = _number(30, 0, 3600)
     context_chars: int = _number(100_000, 1, 10_000_000)
+
+    # Serves /metrics; utils/metrics.py.
+    metrics: bool = False
 
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65_535)
@@ -108,6 +113,9 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
         if name == "OPENAI_PARAMETERS":
             expected = "a JSON object"
             return {**json.loads(text)}
+        if setting.type is bool:
+            expected = "1, 0, true or false"
+            return BOOLEANS[text.lower()]
         if not setting.metadata:
             return text
         low = setting.metadata["low"]
@@ -116,6 +124,6 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
         number = setting.type(text)  # type: ignore[operator]
         if not low <= number <= high:
             raise ValueError
-    except (ValueError, TypeError, RecursionError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise BadSetting(f"{name}={text!r}: expected {expected}") from None
     return number

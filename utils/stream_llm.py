@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from utils.openai_errors import explained
+from utils.openai_measures import ModelCall
 from utils.openai_stream import Completion
 from utils.pieces import ReplyCut
 from utils.settings import Settings, read_settings
@@ -80,15 +81,20 @@ async def stream_llm(messages: list[dict[str, str]]) -> AsyncGenerator[str, None
     if not model.client:
         raise ReplyCut("error", "no_model")
     left = model.settings.max_reply_chars
-    async with aclosing(_pieces(model, messages)) as pieces:
-        async for piece in pieces:
-            yield piece if len(piece) <= left else type(piece)(piece[:left])
-            left -= len(piece)
-            if left < 0:
-                raise ReplyCut("length")
+    with ModelCall(model.settings.model_name) as call:
+        async with aclosing(_pieces(model, messages, call)) as pieces:
+            async for piece in pieces:
+                yield piece if len(piece) <= left else type(piece)(piece[:left])
+                left -= len(piece)
+                if left < 0:
+                    raise ReplyCut("length")
 
 
-async def _pieces(model: "Model", messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
+async def _pieces(
+    model: "Model",
+    messages: list[dict[str, str]],
+    call: ModelCall,
+) -> AsyncGenerator[str, None]:
     now = asyncio.get_running_loop().time
     deadline = now() + model.settings.first_token_seconds
     key = model.client.api_key
@@ -98,6 +104,7 @@ async def _pieces(model: "Model", messages: list[dict[str, str]]) -> AsyncGenera
     except Exception as error:
         raise explained(error, key) from None
     completion = Completion(response.headers.get("content-type", ""))
+    call.tokens = completion.tokens
     packets = _in_turns(response)
     async with aclosing(response), aclosing(packets):
         packet: bytes | None = b""
@@ -111,6 +118,8 @@ async def _pieces(model: "Model", messages: list[dict[str, str]]) -> AsyncGenera
                     # It is whole already; only the connection is unfit for another request.
                     break
                 raise explained(error, key, under_way=True) from None
+            if pieces:
+                call.note_text()
             for piece in pieces:
                 yield piece
             if completion.failure:
