@@ -21,6 +21,8 @@
 // thousand pages do not come back in the same instant.
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
+// ms. A deploy disconnects every page at about the same time; replies go on meanwhile.
+const RESTART_WAIT = 5_000;
 const OPENING = 10_000;
 // The server sends a ping every 20 s: a socket that is silent for this long is dead.
 const SILENCE = 45_000;
@@ -29,6 +31,7 @@ const NOTICEABLE = 1_000;
 const OFFLINE = 10_000;
 
 const REFUSED = 1008;
+const RESTARTING = 1012;
 const BUSY = 1013;
 
 /**
@@ -79,8 +82,9 @@ export function connect(url, { hello, received, closed, changed }) {
     if (code === REFUSED) report('refused');
     else if (code === BUSY) report('busy');
     else reportLossLater();
-    const longest = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
+    const backOff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
     failures += 1;
+    const longest = code === RESTARTING ? RESTART_WAIT : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
   }

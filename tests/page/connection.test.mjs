@@ -88,8 +88,17 @@ test('the waits double up to 30 s and start again with the first message', () =>
   }
   assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
   last().accepts();
-  last().closes(1012);
+  last().closes(1006);
   assert.equal(opened(() => wait(500)), 1);
+});
+
+test('after a restart of the server it comes back within 5 s, then as usual', () => {
+  last().accepts();
+  last().closes(1012);
+  assert.equal(opened(() => wait(4_900)), 0);
+  assert.equal(opened(() => wait(100)), 1);
+  last().closes(1006);
+  assert.equal(opened(() => wait(1_000)), 1);
 });
 
 test('a server that accepts and then closes is not asked ever faster', () => {
@@ -117,7 +126,7 @@ test('a server that cannot read the conversation is asked later, as one that is 
 
 test('a short loss is not reported, a longer one is, and one that lasts is offline', () => {
   last().accepts();
-  last().closes(1012);
+  last().closes(1006);
   wait(500);
   last().accepts();
   wait(2000);
