@@ -27,6 +27,7 @@ from chat.reply import Reply
 from chat.room import Room
 from chat.rooms import Rooms
 from flow import create_streaming_chat_flow
+from utils.access import Access
 from utils.console import OneLine, tidy
 from utils.files import Files
 from utils.guard import Guard
@@ -74,6 +75,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.state.is_ready = False
+    # The one that is added last comes first.
+    if settings.chat_password:
+        app.add_middleware(
+            Access,
+            password=settings.chat_password,
+            page=HERE / "static/login.html",
+        )
     app.add_middleware(Guard, hosts=f"{settings.allowed_hosts},{settings.host}")
     app.add_middleware(OneLine)
     serve_files(app)

@@ -147,7 +147,7 @@ def test_a_signal_is_known_before_uvicorn_looks_at_it() -> None:
 
 async def test_a_process_is_healthy_before_it_is_ready() -> None:
     """Whatever the Host: a kubelet's is the pod's address."""
-    app = create_app(Settings())
+    app = create_app(Settings(chat_password="battery"))
     assert (await status(app, "/healthz"), await status(app, "/readyz")) == (200, 503)
     app.state.is_ready = True
     assert (await status(app, "/healthz"), await status(app, "/readyz")) == (200, 200)

@@ -14,6 +14,7 @@
  * @property {() => object} hello  the first frame to send on each socket
  * @property {(frame: Frame) => void} received
  * @property {(code?: number) => void} closed  called for each loss
+ * @property {() => void} failed  called when a socket could not be opened: refused, or no network
  * @property {(network: Network) => void} changed
  */
 
@@ -39,11 +40,12 @@ const BUSY = 1013;
  * @param {string} url
  * @param {Handlers} handlers
  */
-export function connect(url, { hello, received, closed, changed }) {
+export function connect(url, { hello, received, closed, failed, changed }) {
   /** @type {WebSocket | null} */
   let socket = null;
   /** @type {Network | null} */
   let network = null;
+  let opened = false;
   let failures = 0;
   let receivedAt = -Infinity;
   let retryTimer = 0;
@@ -57,8 +59,12 @@ export function connect(url, { hello, received, closed, changed }) {
   function open() {
     if (network === 'refused') return;
     close();
+    opened = false;
     socket = new WebSocket(url);
-    socket.onopen = () => send(hello());
+    socket.onopen = () => {
+      opened = true;
+      send(hello());
+    };
     socket.onmessage = ({ data }) => receive(JSON.parse(data));
     socket.onclose = ({ code }) => retry(code);
     silenceTimer = setTimeout(retry, OPENING);
@@ -87,6 +93,7 @@ export function connect(url, { hello, received, closed, changed }) {
     const longest = code === RESTARTING ? RESTART_WAIT : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
+    if (!opened) failed();
   }
 
   function close() {

@@ -8,6 +8,7 @@ import { connect } from '../../static/chat/connection.js';
 const states = [];
 const frames = [];
 let sockets = [];
+let failures = 0;
 let connection;
 
 class FakeSocket {
@@ -61,11 +62,15 @@ beforeEach(() => {
   sockets = [];
   states.length = 0;
   frames.length = 0;
+  failures = 0;
   connection = connect('ws://chat/ws', {
     hello: () => ({ type: 'resume' }),
     received: (frame) => frames.push(frame.type),
     changed: (state) => states.push(state),
     closed: () => {},
+    failed: () => {
+      failures += 1;
+    },
   });
 });
 
@@ -99,6 +104,18 @@ test('after a restart of the server it comes back within 5 s, then as usual', ()
   assert.equal(opened(() => wait(100)), 1);
   last().closes(1006);
   assert.equal(opened(() => wait(1_000)), 1);
+});
+
+test('only a socket that did not open has failed', () => {
+  last().accepts();
+  last().closes(1006);
+  assert.equal(failures, 0);
+  wait(500);
+  last().closes(1006);
+  assert.equal(failures, 1);
+  wait(1_000);
+  wait(10_000);
+  assert.equal(failures, 2, 'a server that does not answer');
 });
 
 test('a server that accepts and then closes is not asked ever faster', () => {
