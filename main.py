@@ -2,7 +2,8 @@
 
 GET /          the page
 GET /static    the page's files; its libraries are under /vendor
-GET /healthz   200 while the server is up
+GET /healthz   200 while the process lives
+GET /readyz    200 while it takes new clients, 503 before and after
 GET /metrics   the figures for Prometheus, with METRICS=1
 WS  /ws        the chat; docs/protocol.md has the frames
 """
@@ -29,6 +30,7 @@ from chat.reply import Reply
 from chat.room import Room
 from chat.rooms import Rooms
 from flow import create_streaming_chat_flow
+from utils.access import Access
 from utils.console import OneLine, tidy
 from utils.files import Files
 from utils.guard import Guard
@@ -75,10 +77,21 @@ def create_app(settings: Settings) -> FastAPI:
                 orphan_seconds=settings.orphan_seconds,
                 max_replies=settings.max_replies,
             )
+            app.state.is_ready = True
             yield
+            # utils/server.py has set it at the signal; another server has not.
+            app.state.is_ready = False
             await app.state.rooms.drain(settings.grace_seconds)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry=TELEMETRY)
+    app.state.is_ready = False
+    # The one that is added last comes first.
+    if settings.chat_password:
+        app.add_middleware(
+            Access,
+            password=settings.chat_password,
+            page=HERE / "static/login.html",
+        )
     app.add_middleware(Guard, hosts=f"{settings.allowed_hosts},{settings.host}")
     app.add_middleware(OneLine)
     serve_files(app)
@@ -87,6 +100,14 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/healthz")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readiness(response: Response) -> dict[str, str]:
+        # Not the log: if it is away, all workers would leave the load balancer at the same time.
+        if app.state.is_ready:
+            return {"status": "ok"}
+        response.status_code = 503
+        return {"status": "not ready"}
 
     async def chat(socket: WebSocket) -> None:
         """Serve one WebSocket. Its messages go into the log; `chat.writers` calls `answer`."""

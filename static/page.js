@@ -8,6 +8,7 @@ import { copy } from './clipboard.js';
 import * as composer from './composer.js';
 import { draw, tooLong } from './draw.js';
 import { followEnd } from './follow.js';
+import { showLoginIfAsked } from './login.js';
 import { find } from './markdown/dom.js';
 import { loadMarkdown } from './markdown/tokens.js';
 import * as sidebar from './sidebar.js';
@@ -134,7 +135,7 @@ const end = followEnd(log, find('#turns'), ({ following, unseen }) => {
 });
 // After followEnd(), which knows by then whether it was the reader who moved.
 log.addEventListener('scroll', loadNearTop, { passive: true });
-session.start(`${location.origin.replace(/^http/, 'ws')}/ws`);
+session.start(`${location.origin.replace(/^http/, 'ws')}/ws`, showLoginIfAsked);
 composer.showDraft();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
 loadMarkdown().then(() => {

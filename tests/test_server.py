@@ -1,14 +1,20 @@
-"""The listening socket: what accepted sockets inherit from it."""
+"""The listening socket, what accepted sockets inherit from it, and how all of them are closed."""
 
 import asyncio
+import signal
 import socket
+from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.lifespan.off import LifespanOff
 
-from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, listen
-from utils.server import serve
+from main import create_app
+from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, WebSocketProtocol, listen
+from utils.server import CLOSED_AT_A_TIME, PAUSE, Server, serve
 from utils.settings import Settings
 
 
@@ -52,7 +58,7 @@ def test_uvicorn_believes_the_proxies_of_the_settings(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
     for proxies in ("", "10.0.0.1"):
-        serve(app, Settings(port=0, forwarded_allow_ips=proxies))
+        serve(Starlette(), Settings(port=0, forwarded_allow_ips=proxies))
     assert [config.forwarded_allow_ips for config in configs] == ["", "10.0.0.1"]
 
 
@@ -68,5 +74,88 @@ def test_a_crowd_is_let_in_a_few_at_a_time() -> None:
         stack.enter_context(listening.accept()[0])
 
 
-async def app(*_: object) -> None:
-    """Never called."""
+class OpenSocket(WebSocketProtocol):
+    """A WebSocket without a network."""
+
+    def __init__(self, server: Server, closed: Callable[[], None]) -> None:
+        self._server = server
+        self._closed = closed
+
+    def shutdown(self) -> None:
+        self._server.server_state.connections.remove(self)
+        self._closed()
+
+
+class Closings:
+    """A server with so many open WebSockets, and how many of them it closed in each turn of the loop."""
+
+    def __init__(self, count: int) -> None:
+        config = uvicorn.Config(Starlette())
+        self.batches = [0]
+        self.app = Starlette()
+        self.server = Server(config, self.app.state)
+        self.server.servers = []
+        self.server.lifespan = LifespanOff(config)
+        self.server.server_state.connections = {OpenSocket(self.server, self.note) for _ in range(count)}
+
+    def note(self) -> None:
+        if not self.batches[-1]:
+            asyncio.get_running_loop().call_later(0.01, self.batches.append, 0)
+        self.batches[-1] += 1
+
+    async def sizes(self) -> list[int]:
+        await self.server.shutdown()
+        await asyncio.sleep(0.01)
+        return [size for size in self.batches if size]
+
+
+async def test_few_sockets_are_closed_at_once() -> None:
+    assert await Closings(CLOSED_AT_A_TIME).sizes() == [CLOSED_AT_A_TIME]
+    assert await Closings(0).sizes() == []
+
+
+async def test_L11_many_sockets_are_closed_batch_by_batch() -> None:
+    closings = Closings(3 * CLOSED_AT_A_TIME + 1)
+    assert await closings.sizes() == [CLOSED_AT_A_TIME] * 3 + [1]
+
+
+async def test_very_many_sockets_take_no_longer_in_larger_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.server.CLOSING_SECONDS", 5 * PAUSE)
+    sizes = await Closings(20 * CLOSED_AT_A_TIME).sizes()
+    assert (sum(sizes), len(sizes)) == (20 * CLOSED_AT_A_TIME, 5)
+
+
+async def test_a_socket_that_leaves_meanwhile_is_not_closed_again() -> None:
+    closings = Closings(4 * CLOSED_AT_A_TIME)
+    asyncio.get_running_loop().call_later(0.05, closings.server.server_state.connections.clear)
+    assert await closings.sizes() == [CLOSED_AT_A_TIME]
+
+
+async def test_a_second_interrupt_closes_all_the_others_at_once() -> None:
+    closings = Closings(100 * CLOSED_AT_A_TIME)
+    closings.server.handle_exit(signal.SIGINT, None)
+    closings.server.handle_exit(signal.SIGINT, None)
+    assert await closings.sizes() == [100 * CLOSED_AT_A_TIME]
+
+
+def test_a_signal_is_known_before_uvicorn_looks_at_it() -> None:
+    closings = Closings(0)
+    closings.app.state.is_ready = True
+    closings.server.handle_exit(signal.SIGTERM, None)
+    assert not closings.app.state.is_ready
+
+
+async def test_a_process_is_healthy_before_it_is_ready() -> None:
+    """Whatever the Host: a kubelet's is the pod's address."""
+    app = create_app(Settings(chat_password="battery"))
+    assert (await status(app, "/healthz"), await status(app, "/readyz")) == (200, 503)
+    app.state.is_ready = True
+    assert (await status(app, "/healthz"), await status(app, "/readyz")) == (200, 200)
+    assert await status(app, "/") == 400
+
+
+async def status(app: Starlette, path: str) -> int:
+    sent: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"10.0.0.7")]}
+    await app(scope, asyncio.Queue[MutableMapping[str, Any]]().get, sent.put)
+    return int((await sent.get())["status"])

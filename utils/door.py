@@ -130,7 +130,7 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(FairProtocol):
-    """uvicorn's WebSocket protocol, with two more of its faults mended."""
+    """uvicorn's WebSocket protocol, with three more of its faults mended."""
 
     def parse(self, data: bytes) -> None:
         super().parse(data)
@@ -144,3 +144,9 @@ class WebSocketProtocol(FairProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()
+
+    def shutdown(self) -> None:
+        # A client that is leaving takes no close frame: uvicorn would raise InvalidState, and the
+        # app would not be shut down.
+        if not self.transport.is_closing():
+            super().shutdown()

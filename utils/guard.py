@@ -22,11 +22,15 @@ POLICY = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
+# What a supervisor asks for. A kubelet names the pod's address as the host.
+PROBES = ("/healthz", "/readyz")
+
 
 class Guard:
     """Refuses foreign hosts (400, against DNS rebinding) and WebSockets of foreign pages (403).
 
-    Sets the security headers on every response. `hosts` are names, separated by commas.
+    Sets the security headers on every response. `hosts` are names, separated by commas. Probes may
+    name any host: they reveal nothing.
     """
 
     def __init__(self, app: ASGIApp, hosts: str) -> None:
@@ -42,8 +46,9 @@ class Guard:
         host = headers.get("host", "").lower()
         if not self._is_known(host):
             host = "localhost"
-            app = PlainTextResponse("Unknown host. See ALLOWED_HOSTS.", 400)
-        elif scope["type"] == "websocket" and not _is_own_page(headers, host):
+            if scope["type"] != "http" or path_of(scope) not in PROBES:
+                app = PlainTextResponse("Unknown host. See ALLOWED_HOSTS.", 400)
+        elif scope["type"] == "websocket" and not is_own_page(headers, host):
             app = PlainTextResponse("Foreign origin.", 403)
 
         async def send_with_headers(message: Message) -> None:
@@ -60,7 +65,15 @@ class Guard:
         return not self.hosts.isdisjoint(("*", urlsplit(f"//{host}").hostname))
 
 
-def _is_own_page(headers: Headers, host: str) -> bool:
-    """A client without an Origin is not a browser. A proxy may end TLS, so https is fine too."""
+def path_of(scope: Scope) -> str:
+    """The path of a request without the prefix that uvicorn was told (`--root-path`)."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def is_own_page(headers: Headers, host: str) -> bool:
+    """Whether no page of another site sends this.
+
+    A client without an Origin is not a browser. A proxy may end TLS, so https is fine too."""
     origin = headers.get("origin")
     return origin is None or origin.lower() in (f"http://{host}", f"https://{host}")

@@ -49,7 +49,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65_535)
     allowed_hosts: str = "127.0.0.1,localhost,::1"
-    # The addresses of proxies, or networks, whose X-Forwarded-For is believed.
+    chat_password: str = field(default="", repr=False)
+    # The addresses of proxies, or networks, whose X-Forwarded-For and X-Forwarded-Proto are believed.
     forwarded_allow_ips: str = ""
     max_connections: int = _number(1000, 1, 100_000)
     max_replies: int = _number(200, 1, 100_000)
@@ -109,6 +110,9 @@ def _checked(setting: Field[Any], name: str, text: str) -> Any:
         # Leave the value out: it may contain a password.
         expected = "sqlite:///path/to/a/file, redis://host or rediss://host"
         raise BadSetting(f"{name}: expected {expected}")
+    if name == "CHAT_PASSWORD" and not text.isprintable():
+        # A secret too. Bytes that are not UTF-8 are not printable either.
+        raise BadSetting(f"{name}: expected printable characters in UTF-8")
     try:
         if name == "OPENAI_PARAMETERS":
             expected = "a JSON object"

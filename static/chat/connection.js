@@ -14,6 +14,7 @@
  * @property {() => object} hello  the first frame to send on each socket
  * @property {(frame: Frame) => void} received
  * @property {(code?: number) => void} closed  called for each loss
+ * @property {() => void} failed  called when a socket could not be opened: refused, or no network
  * @property {(network: Network) => void} changed
  */
 
@@ -21,6 +22,8 @@
 // thousand pages do not come back in the same instant.
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
+// ms. A deploy disconnects every page at about the same time; replies go on meanwhile.
+const RESTART_WAIT = 5_000;
 const OPENING = 10_000;
 // The server sends a ping every 20 s: a socket that is silent for this long is dead.
 const SILENCE = 45_000;
@@ -29,6 +32,7 @@ const NOTICEABLE = 1_000;
 const OFFLINE = 10_000;
 
 const REFUSED = 1008;
+const RESTARTING = 1012;
 const BUSY = 1013;
 
 /**
@@ -36,11 +40,12 @@ const BUSY = 1013;
  * @param {string} url
  * @param {Handlers} handlers
  */
-export function connect(url, { hello, received, closed, changed }) {
+export function connect(url, { hello, received, closed, failed, changed }) {
   /** @type {WebSocket | null} */
   let socket = null;
   /** @type {Network | null} */
   let network = null;
+  let opened = false;
   let failures = 0;
   let receivedAt = -Infinity;
   let retryTimer = 0;
@@ -54,8 +59,12 @@ export function connect(url, { hello, received, closed, changed }) {
   function open() {
     if (network === 'refused') return;
     close();
+    opened = false;
     socket = new WebSocket(url);
-    socket.onopen = () => send(hello());
+    socket.onopen = () => {
+      opened = true;
+      send(hello());
+    };
     socket.onmessage = ({ data }) => receive(JSON.parse(data));
     socket.onclose = ({ code }) => retry(code);
     silenceTimer = setTimeout(retry, OPENING);
@@ -79,10 +88,12 @@ export function connect(url, { hello, received, closed, changed }) {
     if (code === REFUSED) report('refused');
     else if (code === BUSY) report('busy');
     else reportLossLater();
-    const longest = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
+    const backOff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
     failures += 1;
+    const longest = code === RESTARTING ? RESTART_WAIT : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
+    if (!opened) failed();
   }
 
   function close() {

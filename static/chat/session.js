@@ -54,8 +54,8 @@ export class Session {
     this.#listeners.push(listener);
   }
 
-  /** @param {string} url  of the server's WebSocket */
-  start(url) {
+  /** @type {(url: string, failed: () => void) => void} */
+  start(url, failed) {
     this.#url = url;
     const last = storage.readOpen();
     const unopened = storage.failsToOpen(last) ? last : null;
@@ -64,6 +64,7 @@ export class Session {
       hello: () => this.#hello(),
       received: (frame) => this.#received(frame),
       closed: (code) => this.#closed(code),
+      failed,
       changed: (network) => this.#update({ network }),
     });
     this.deleteRemoved();

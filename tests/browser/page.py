@@ -13,6 +13,9 @@ from tests.support import Call, FakeOpenAI, Server, eventually
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LIMIT_MS = 8_000
 
+# What Chromium writes on the console when the page cannot reach the server, whoever handles that.
+SERVER_IS_AWAY = ("WebSocket connection to", "Failed to load resource: net::ERR_CONNECTION_")
+
 # What a screen reader announces, all of it, in order.
 ANNOUNCED = """
 window.announced = [];
@@ -158,7 +161,7 @@ async def open_tab(context: BrowserContext, url: str) -> Chat:
     chat = Chat(await context.new_page())
 
     def note_message(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith("WebSocket connection to"):
+        if message.type in ("error", "warning") and not message.text.startswith(SERVER_IS_AWAY):
             chat.faults.append(message.text)
 
     def note_request(request: Request) -> None:

@@ -169,7 +169,7 @@ async def test_a_stop_without_a_connection_is_sent_later(browser: Browser, serve
         chat = await open_tab(context, server.url)
         call = await chat.start(openai, "Go on and on", "And on")
         sockets.close_code = 1013
-        await sockets.all[0].close(code=1012)
+        await sockets.all[0].close(code=1001)
         await expect(chat.hint).to_contain_text("busy")
         await chat.stop_button.click()
         sockets.close_code = None

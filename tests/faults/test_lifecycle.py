@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import Call, FakeOpenAI, Server, Usage, echo, eventually, script
-from tests.support.frames import TEXT, frame
+from tests.support.frames import CLOSE, TEXT, frame
 from tests.support.neighbour import but_answers_the_neighbour, undisturbed
 from tests.support.proc import memory_kib
 from tests.support.raw_websocket import RawWebSocket
@@ -95,17 +95,21 @@ async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
 async def test_L05_sigterm_does_not_hang_on_a_frozen_client_and_its_reply_is_kept(
     openai: FakeOpenAI, store: Path, other: Server
 ) -> None:
+    """Nor on one that froze while it left: a second close frame cannot be sent to it."""
     pieces = [f"{number:1000}" for number in range(190)]
     openai.says(*pieces)
     async with (
         worker(openai, store, SEND_SECONDS="60") as old,
         RawWebSocket(old.ws_url, receive_buffer=4096) as frozen,
+        RawWebSocket(old.ws_url, receive_buffer=4096) as leaving,
     ):
         await frozen.send(RESUME)
         conversation = (await frozen.next())["id"]
+        await leaving.send(frame(TEXT, json.dumps({"type": "resume", "conversation": conversation}).encode()))
         await frozen.send(frame(TEXT, json.dumps({"type": "message", "id": "one", "content": "hi"}).encode()))
         async with Tab(other, conversation) as tab:
             assert (await tab.ended("one")).whole == "".join(pieces)
+            await leaving.send(frame(CLOSE, b"\x03\xe8"))
             old.terminate()
             await old.stopped(SHUTDOWN)
 

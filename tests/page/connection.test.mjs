@@ -8,6 +8,7 @@ import { connect } from '../../static/chat/connection.js';
 const states = [];
 const frames = [];
 let sockets = [];
+let failures = 0;
 let connection;
 
 class FakeSocket {
@@ -61,11 +62,15 @@ beforeEach(() => {
   sockets = [];
   states.length = 0;
   frames.length = 0;
+  failures = 0;
   connection = connect('ws://chat/ws', {
     hello: () => ({ type: 'resume' }),
     received: (frame) => frames.push(frame.type),
     changed: (state) => states.push(state),
     closed: () => {},
+    failed: () => {
+      failures += 1;
+    },
   });
 });
 
@@ -88,8 +93,29 @@ test('the waits double up to 30 s and start again with the first message', () =>
   }
   assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
   last().accepts();
-  last().closes(1012);
+  last().closes(1006);
   assert.equal(opened(() => wait(500)), 1);
+});
+
+test('after a restart of the server it comes back within 5 s, then as usual', () => {
+  last().accepts();
+  last().closes(1012);
+  assert.equal(opened(() => wait(4_900)), 0);
+  assert.equal(opened(() => wait(100)), 1);
+  last().closes(1006);
+  assert.equal(opened(() => wait(1_000)), 1);
+});
+
+test('only a socket that did not open has failed', () => {
+  last().accepts();
+  last().closes(1006);
+  assert.equal(failures, 0);
+  wait(500);
+  last().closes(1006);
+  assert.equal(failures, 1);
+  wait(1_000);
+  wait(10_000);
+  assert.equal(failures, 2, 'a server that does not answer');
 });
 
 test('a server that accepts and then closes is not asked ever faster', () => {
@@ -117,7 +143,7 @@ test('a server that cannot read the conversation is asked later, as one that is 
 
 test('a short loss is not reported, a longer one is, and one that lasts is offline', () => {
   last().accepts();
-  last().closes(1012);
+  last().closes(1006);
   wait(500);
   last().accepts();
   wait(2000);

@@ -81,7 +81,7 @@ class Server:
             "STORE_URL": f"sqlite:///{self._folder.name}/chat.db",
             "MESSAGES_PER_MINUTE": "100000",
         } | settings
-        self._environment = {name: value for name, value in environment.items() if value is not None}
+        self.environment = {name: value for name, value in environment.items() if value is not None}
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
         self.frames: list[str] = []
@@ -92,7 +92,11 @@ class Server:
 
     async def get(self, path: str, limit: float = 5.0, **headers: str) -> Answer:
         """GET without any politeness: the path and the headers travel as they are."""
-        return await asyncio.to_thread(self._get, path, limit, headers)
+        return await self.request("GET", path, limit=limit, **headers)
+
+    async def request(self, method: str, path: str, body: str = "", limit: float = 5.0, **headers: str) -> Answer:
+        """Any request; as impolite."""
+        return await asyncio.to_thread(self._request, method, path, body, limit, headers)
 
     @property
     def pid(self) -> int:
@@ -134,7 +138,7 @@ class Server:
             program = ["-c", WATCHED.format(pipe=theirs)]
         with self._log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *program, cwd=ROOT, env=self._environment,
+                sys.executable, *program, cwd=ROOT, env=self.environment,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[theirs],
             )  # fmt: skip
         os.close(theirs)
@@ -152,7 +156,7 @@ class Server:
         sys.stdout.write(log)  # pytest shows it next to a failure
         if kind is None:
             frames = "\n".join(self.frames)
-            upstream = urlsplit(self._environment.get("OPENAI_BASE_URL", "")).netloc
+            upstream = urlsplit(self.environment.get("OPENAI_BASE_URL", "")).netloc
             assert in_time, "the server did not leave within 10 s after SIGTERM"
             assert "Traceback" not in log
             assert not leaks(log, NEVER_LOGGED), "a part of a secret is in the log"
@@ -185,10 +189,10 @@ class Server:
                 await asyncio.sleep(0.01)
         return False
 
-    def _get(self, path: str, limit: float, headers: dict[str, str]) -> Answer:
+    def _request(self, method: str, path: str, body: str, limit: float, headers: dict[str, str]) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, body or None, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
         finally:
