@@ -2,6 +2,7 @@
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -204,6 +205,29 @@ def test_the_minute_begins_with_the_first_wrong_try(monkeypatch: pytest.MonkeyPa
     assert tries.are_too_many("10.0.0.1")
     now = 110.0
     assert not tries.are_too_many("10.0.0.1")
+
+
+async def test_a_scraper_of_metrics_sends_the_password_with_each_request(openai: FakeOpenAI) -> None:
+    proxy = "127.0.0.1"
+    async with Server(openai.url, CHAT_PASSWORD=PASSWORD, METRICS="1", FORWARDED_ALLOW_IPS=proxy) as server:
+        for user in (":", "prometheus:"):
+            assert (await scrape(server, user + PASSWORD, "10.0.0.8")).status == 200
+        # Nothing else opens like this.
+        assert (await server.get("/", Authorization=basic(":" + PASSWORD))).status == 401
+        for wrong in (PASSWORD, "", ":", *(f":{number}" for number in range(WRONG_FROM_ONE))):
+            assert (await scrape(server, wrong, "10.0.0.9")).status == 401
+        # Too many tries: now the right one is not looked at either.
+        assert (await scrape(server, ":" + PASSWORD, "10.0.0.9")).status == 401
+        assert (await server.get("/metrics", Authorization="Basic ?")).status == 401
+
+
+async def scrape(server: Server, credentials: str, address: str) -> Answer:
+    headers = {"Authorization": basic(credentials), "X-Forwarded-For": address}
+    return await server.get("/metrics", 5.0, **headers)
+
+
+def basic(credentials: str) -> str:
+    return "Basic " + b64encode(credentials.encode()).decode()
 
 
 def test_the_password_is_shown_nowhere() -> None:
