@@ -157,6 +157,8 @@ def serve_files(app: FastAPI) -> None:
     """Serve the page, and those of its libraries that are installed."""
 
     static = Files(directory=HERE / "static")
+    # A redirect would name the path that this server sees, without the prefix that a proxy took off.
+    app.router.redirect_slashes = False
 
     @app.get("/")
     async def page(request: Request) -> Response:

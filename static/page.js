@@ -135,7 +135,7 @@ const end = followEnd(log, find('#turns'), ({ following, unseen }) => {
 });
 // After followEnd(), which knows by then whether it was the reader who moved.
 log.addEventListener('scroll', loadNearTop, { passive: true });
-session.start(`${location.origin.replace(/^http/, 'ws')}/ws`, showLoginIfAsked);
+session.start(new URL('ws', location.href.replace(/^http/, 'ws')).href, showLoginIfAsked);
 composer.showDraft();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
 loadMarkdown().then(() => {

@@ -10,6 +10,9 @@ import { shown } from './conversation.js';
  * @typedef {{ id: string, title: string, at: number }} Past
  */
 
+// Chats below other paths of the same host share this browser's storage: without the path in its
+// keys, one would list, send and delete the other's. At the root it is empty.
+const PATH = new URL('../..', import.meta.url).pathname.slice(0, -1);
 const TITLE = /^.{31,60}(?= |$)|^.{0,60}/u;
 const MOST_FAILURES = 2;
 const OF_A_CONVERSATION = ['draft', 'waiting'];
@@ -61,8 +64,8 @@ function area(conversation) {
 
 /** @type {(name: string, conversation?: string | null) => string} */
 function key(name, conversation) {
-  if (conversation === undefined) return `pocket-chat:${name}`;
-  return `pocket-chat:${name}:${conversation ?? 'tab'}`;
+  if (conversation === undefined) return `pocket-chat${PATH}:${name}`;
+  return `pocket-chat${PATH}:${name}:${conversation ?? 'tab'}`;
 }
 
 /**

@@ -4,7 +4,7 @@
 import { appender, find } from './dom.js';
 import { codeBlock, plainBlock } from './tokens.js';
 
-/** @import { Token } from '/vendor/markdown-it/markdown-it.esm.min.mjs' */
+/** @import { Token } from 'markdown-it' */
 
 /**
  * @typedef {object} Growing

@@ -1,6 +1,6 @@
 // Code colours without markup: token ranges in the CSS Custom Highlight API.
 
-/** @import { ShjLanguage } from '/vendor/speed-highlight/index.js' */
+/** @import { ShjLanguage } from '@speed-highlight/core' */
 
 /** @typedef {[style: string, range: StaticRange]} Colour */
 
@@ -74,7 +74,7 @@ async function show({ target: code, isIntersecting }) {
 
 /** @param {Element} code */
 async function coloursOf(code) {
-  const { tokenize } = await import('/vendor/speed-highlight/index.js');
+  const { tokenize } = await import('../../vendor/speed-highlight/index.js');
   await idle();
   const name = code.className.replace('language-', '').toLowerCase();
   const languages = Object.keys(OTHER_NAMES);

@@ -1,7 +1,7 @@
 // What the parser and the browser can take. Without limits a reply of nested emphasis, or a table
 // of 5,000 columns, would crash the tab, and each later one that opens its conversation.
 
-/** @import { MarkdownIt, Token } from '/vendor/markdown-it/markdown-it.esm.min.mjs' */
+/** @import { MarkdownIt, Token } from 'markdown-it' */
 
 // Elements in each other. Browsers draw recursively, and their stack ends at some thousands.
 export const DEEPEST = 32;

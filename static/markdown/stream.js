@@ -10,7 +10,7 @@ import { grow, growingCode, growingPlain } from './growing.js';
 import { toNodes, topBlocks } from './tokens.js';
 import { withoutUnclear } from './unclear.js';
 
-/** @import { Token } from '/vendor/markdown-it/markdown-it.esm.min.mjs' */
+/** @import { Token } from 'markdown-it' */
 /** @import { Growing } from './growing.js' */
 /** @import { References } from './tokens.js' */
 

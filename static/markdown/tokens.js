@@ -4,7 +4,7 @@
 import { appender, element } from './dom.js';
 import { DEEPEST, limit } from './limits.js';
 
-/** @import { Env, MarkdownIt, Token } from '/vendor/markdown-it/markdown-it.esm.min.mjs' */
+/** @import { Env, MarkdownIt, Token } from 'markdown-it' */
 
 /** @typedef {NonNullable<Env['references']>} References  the link definitions of a text */
 
@@ -17,7 +17,8 @@ let parser = null;
 
 /** Load the library, and return its parser; null if it is not installed. */
 export async function loadMarkdown() {
-  const library = await import('/vendor/markdown-it/markdown-it.esm.min.mjs').catch(() => null);
+  const loading = import('../../vendor/markdown-it/markdown-it.esm.min.mjs');
+  const library = await loading.catch(() => null);
   if (!library) return null;
   parser = new library.default({ html: false, linkify: true });
   // README.md is no link.

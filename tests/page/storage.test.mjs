@@ -12,6 +12,8 @@ globalThis.localStorage = {
   setItem: (key, value) => stored.set(key, value),
   removeItem: (key) => stored.delete(key),
 };
+// Keys begin with the path that the page's folder is at.
+const PREFIX = `pocket-chat${new URL('../..', import.meta.url).pathname.slice(0, -1)}`;
 const at = (...date) => new Date(...date).getTime();
 
 test('conversations are grouped by the calendar, not by 24 hours', () => {
@@ -40,9 +42,9 @@ test('a title is the first words of the question, on one line', () => {
 });
 
 test('P03 what was broken in the storage is passed over', () => {
-  stored.set('pocket-chat:conversations', '[null, 1, {"id": 2}, {"id": "a", "title": "A", "at": 1}]');
-  stored.set('pocket-chat:waiting:a', '{"id": 1}');
-  stored.set('pocket-chat:theme', '{');
+  stored.set(`${PREFIX}:conversations`, '[null, 1, {"id": 2}, {"id": "a", "title": "A", "at": 1}]');
+  stored.set(`${PREFIX}:waiting:a`, '{"id": 1}');
+  stored.set(`${PREFIX}:theme`, '{');
   assert.deepEqual(past().map(({ id }) => id), ['a']);
   assert.deepEqual(readWaiting('a'), []);
   assert.equal(read('theme', 'system'), 'system');

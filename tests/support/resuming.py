@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from websockets.exceptions import ConnectionClosed
 
@@ -40,6 +40,13 @@ class Turn:
         return self.answer
 
 
+class Address(Protocol):
+    """A server, or a proxy before some."""
+
+    ws_url: str
+    frames: list[str]
+
+
 class Tab(Client):
     """`async with Tab(server) as tab`; `Tab(server, tab.conversation)` comes back, also to another worker.
 
@@ -47,7 +54,7 @@ class Tab(Client):
     a second start or end, text of a turn that is over or was never started.
     """
 
-    def __init__(self, server: Server, conversation: str | None = None, **options: Any) -> None:
+    def __init__(self, server: Address, conversation: str | None = None, **options: Any) -> None:
         super().__init__(server.ws_url, server.frames, **options)
         self.turns: list[Turn] = []
         self.histories = 0  # how often it was told everything anew
