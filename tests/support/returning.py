@@ -6,12 +6,14 @@ import secrets
 from dataclasses import dataclass
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.frames import CloseCode
 
 from tests.support.resuming import Address, Tab, Turn
 
 # Seconds, those of static/chat/connection.js.
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
+LONGEST_WAIT_AFTER_RESTART = 5.0
 SILENCE = 45.0
 
 
@@ -47,8 +49,8 @@ class Returning:
                     if not tab.turn(id):
                         await tab.ask(content, id=id)
                     return Answer(await self._followed(tab, id), self._stall)
-                except (ConnectionClosed, InvalidHandshake, OSError):
-                    await self._lost()
+                except (ConnectionClosed, InvalidHandshake, OSError) as error:
+                    await self._lost(error)
 
     @property
     def conversation(self) -> str:
@@ -92,11 +94,13 @@ class Returning:
             self._grew_at = now
             self.seen = answer
 
-    async def _lost(self) -> None:
+    async def _lost(self, error: Exception) -> None:
         if self._tab:
             self.losses += 1
             self._tab.drop()
             self._tab = None
         longest = min(LONGEST_WAIT, FIRST_WAIT * 2**self._failures)
+        if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.code == CloseCode.SERVICE_RESTART:
+            longest = LONGEST_WAIT_AFTER_RESTART
         self._failures += 1
         await asyncio.sleep(random.random() * longest)
