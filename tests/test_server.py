@@ -1,4 +1,4 @@
-"""The listening socket: what accepted sockets inherit from it."""
+"""The listening socket: what accepted sockets inherit from it, and where it is."""
 
 import asyncio
 import socket
@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import pytest
 import uvicorn
 
+from tests.support import Server
 from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, listen
-from utils.server import serve
+from utils.server import address, serve
 from utils.settings import Settings
 
 
@@ -70,3 +71,22 @@ def test_a_crowd_is_let_in_a_few_at_a_time() -> None:
 
 async def app(*_: object) -> None:
     """Never called."""
+
+
+async def test_e20_the_last_line_at_start_up_is_the_address(server: Server) -> None:
+    start, _, _ = server.log.partition("GET /")
+    assert f"startup complete.\nPocket Chat: {server.url}\n" in start
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"host": "localhost"}, "http://localhost:8000"),
+        ({"host": "::1"}, "http://[::1]:8000"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000 (and the other names in ALLOWED_HOSTS)"),
+        ({"host": "::", "allowed_hosts": "chat.test"}, "http://chat.test:8000 (and the other names in ALLOWED_HOSTS)"),
+        ({"host": "::", "allowed_hosts": "*"}, "http://127.0.0.1:8000 (and the other names in ALLOWED_HOSTS)"),
+    ],
+)
+def test_e20_the_address_is_one_that_the_server_answers_to(settings: dict[str, str], shown: str) -> None:
+    assert address(Settings(**settings), 8000) == shown  # type: ignore[arg-type]

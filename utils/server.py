@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from utils.door import HttpProtocol, WebSocketProtocol, listen
 from utils.settings import Settings
 
+EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104
+
 
 def serve(app: ASGIApp, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
@@ -36,7 +38,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
     )
     with listen(settings) as listening:
         try:
-            Server(config).run(sockets=[listening])
+            Server(config, settings).run(sockets=[listening])
         except SystemExit:
             # uvicorn exits with 3 when the app cannot start. It has said why.
             sys.exit(1)
@@ -53,10 +55,29 @@ def raise_descriptor_limit() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, without pauses."""
+    """uvicorn's server, without pauses. It prints where the page is."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What is there by now stays. Searching it for garbage would stop everybody for 70 ms.
         gc.collect()
         gc.freeze()
+        # Last, so that the address stands below everything else that start-up writes.
+        port = self.servers[0].sockets[0].getsockname()[1]
+        print(f"Pocket Chat: {address(self._settings, port)}", flush=True)
+
+
+def address(settings: Settings, port: int) -> str:
+    """What to open in a browser: an address that the server answers to."""
+    host = settings.host
+    more = ""
+    if host in EVERY_INTERFACE:
+        host = settings.allowed_hosts.split(",")[0].strip().replace("*", "127.0.0.1")
+        more = " (and the other names in ALLOWED_HOSTS)"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}{more}"
