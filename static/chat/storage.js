@@ -12,7 +12,7 @@ import { shown } from './conversation.js';
 
 const TITLE = /^.{31,60}(?= |$)|^.{0,60}/u;
 const MOST_FAILURES = 2;
-const OF_A_CONVERSATION = ['draft', 'waiting'];
+const OF_A_CONVERSATION = ['draft', 'waiting', 'editing', 'edits'];
 
 /**
  * Read a value, of the browser as a whole or of a conversation. The conversation null is the new
