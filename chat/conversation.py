@@ -119,6 +119,9 @@ class Conversation:
                 turn.is_whole = "content" in event
                 turn.status = event["status"]
                 turn.error = event.get("error")
+                if turn.status == "stopped" and self._waited(turn):
+                    # It was taken back before its reply began, so every client drops it.
+                    self._keep([other for other in self.turns if other is not turn])
             case _ if turn:
                 turn.spare_places.append(place)
 
@@ -127,6 +130,13 @@ class Conversation:
         rest = whole.removeprefix(turn._text_of(kind))
         if rest:
             turn.pieces.append(Piece(kind, rest))
+
+    def _waited(self, turn: Turn) -> bool:
+        """Whether the turn before this one is still open. Only the last few turns are looked at."""
+        at = len(self.turns) - 1
+        while self.turns[at] is not turn:
+            at -= 1
+        return at > 0 and self.turns[at - 1].status == "open"
 
     def _drop_from(self, turn: Turn | None) -> None:
         if turn in self.turns:

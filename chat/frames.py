@@ -26,27 +26,39 @@ ID_FIELD = {
     "earlier": "before",
 }
 
-# code: (a sentence for a person, whether the same message may be sent again)
+# code: (what happened and what a person can do next, whether the same message may be sent again)
 ERRORS: dict[str, tuple[str, bool]] = {
-    "bad_frame": ("This could not be read: expected a JSON object with a known type.", False),
-    "bad_message": ("Please write a message first.", False),
-    "message_too_long": ("This message is too long. Please shorten it.", False),
-    "rate_limited": ("Too many messages. Please wait a moment, then try again.", True),
-    "conversation_full": ("This conversation is full. Please start a new chat.", False),
-    "busy": ("The server is busy. Please try again in a moment.", True),
-    "not_kept": ("This could not be saved, so nothing was changed. Please try again.", True),
-    "unavailable": ("Conversations cannot be read right now. Please try again in a moment.", True),
-    "no_model": ("No model is set up. See “Use another model” in the README.", False),
-    "upstream_timeout": ("The model did not answer in time.", True),
-    "upstream_unreachable": ("The model cannot be reached.", True),
-    "upstream_auth": ("The model's service refused this server's key.", False),
-    "upstream_model": ("The model's service does not offer what OPENAI_MODEL names.", False),
-    "upstream_busy": ("The model is busy. Please try again in a moment.", True),
-    "upstream_quota": ("This server has used up its quota with the model's service.", False),
-    "too_long": ("This conversation is too long for the model. Please start a new chat.", False),
-    "upstream_error": ("The model's service failed.", True),
-    "upstream_cut": ("The reply broke off before it was complete.", True),
-    "internal_error": ("Something went wrong on this server.", True),
+    "bad_frame": ("This frame could not be read. Send a JSON object with a known type.", False),
+    "bad_message": ("This message is empty or not valid text. Edit it and send it again.", False),
+    "message_too_long": ("This message is too long. Shorten it and send it again.", False),
+    "rate_limited": ("You are sending messages too quickly. Wait a moment, then try again.", True),
+    "conversation_full": ("This conversation is full. Continue in a new chat.", False),
+    "busy": ("The server is busy. Try again in a moment.", True),
+    "not_kept": ("This could not be saved, so nothing was changed. Try again in a moment.", True),
+    "unavailable": ("Conversations cannot be read right now. Try again in a moment.", True),
+    "no_model": (
+        "This server has no model. Ask whoever runs it: see “Use another model” in the README.",
+        False,
+    ),
+    "upstream_timeout": ("The model did not answer in time. Try again.", True),
+    "upstream_unreachable": ("The model cannot be reached. Try again in a moment.", True),
+    "upstream_auth": (
+        "The model's service refused this server's key. Ask whoever runs the server to check it.",
+        False,
+    ),
+    "upstream_model": (
+        "There is no such model. Ask whoever runs this server to check OPENAI_MODEL.",
+        False,
+    ),
+    "upstream_busy": ("The model is busy. Try again in a moment.", True),
+    "upstream_quota": (
+        "This server has used up its quota for the model. Ask whoever runs it to raise it.",
+        False,
+    ),
+    "too_long": ("This conversation is too long for the model. Continue in a new chat.", False),
+    "upstream_error": ("The model's service failed. Try again in a moment.", True),
+    "upstream_cut": ("The reply broke off before it was complete. Try again.", True),
+    "internal_error": ("Something went wrong on this server. Try again in a moment.", True),
 }
 
 

@@ -1,24 +1,18 @@
 // Draws the conversation as it is now. Drawing it twice changes nothing, and what did not change
-// is not touched. The style sheet decides what shows in which state of a turn, by `data-status`.
+// is not touched.
 
 import { isOpen, shown } from './chat/conversation.js';
 import { session } from './chat/session.js';
 import { beginOpening, endOpening, titleOf } from './chat/storage.js';
-import { appender, copyOf, find } from './markdown/dom.js';
-import { highlight } from './markdown/highlight.js';
-import { streamMarkdown } from './markdown/stream.js';
+import { tooLong } from './composer.js';
+import { find } from './markdown/dom.js';
+import { drawTab } from './tab.js';
+import { createTurn, drawTurn } from './turn.js';
+import { drawWelcome } from './welcome.js';
 
 /** @import { Network } from './chat/connection.js' */
 /** @import { Turn } from './chat/conversation.js' */
-
-/**
- * A turn as it was last drawn.
- * @typedef {object} Drawn
- * @property {HTMLElement} node
- * @property {Turn} turn
- * @property {ReturnType<typeof streamMarkdown> | null} view  null until there is an answer
- * @property {(text: string) => void} think  appends to what is shown of the reasoning
- */
+/** @import { Drawn } from './turn.js' */
 
 /** @type {Map<string, Drawn>} */
 const drawn = new Map();
@@ -36,21 +30,6 @@ const earlierButton = find('#earlier');
 // ms for turns that were not drawn before; the rest comes in the next frames.
 const LONGEST_DRAWING = 30;
 
-/** @type {Partial<Record<Turn['status'], string>>} */
-const NOTES = {
-  stopped: 'You stopped this reply.',
-  length: 'The reply reached its length limit.',
-  filtered: 'The reply was cut off by a content filter.',
-  interrupted: 'The reply was interrupted.',
-};
-const UNSENT = 'Not sent yet. It will be sent when you are back online.';
-/** @type {Partial<Record<Turn['status'], string>>} */
-const REASSURANCES = {
-  refused: 'It was not sent. You can edit it and send it again.',
-  error: 'Nothing was lost.',
-};
-const FULL = ['conversation_full', 'too_long'];
-const FULL_ADVICE = 'You can take your message to a new chat.';
 /** @type {Record<Network, string>} */
 const NETWORK_WARNINGS = {
   connecting: 'Connecting…',
@@ -66,7 +45,7 @@ const ADVICE = 'Replies can be wrong. Check what matters.';
 
 /** Returns whether all of it is drawn: a long history, or a long reply, takes several frames. */
 export function draw() {
-  const { conversation, editing, home, network, unopened } = session.state;
+  const { conversation, editing, home, network } = session.state;
   const { loaded, model, demo, loading, trouble, earlier } = conversation;
   const turns = shown(conversation);
   const title = titleOf(home);
@@ -83,6 +62,8 @@ export function draw() {
   if (isDrawn && isOpening) setTimeout(endOpening, 0, home);
   isOpening &&= !isDrawn;
   drawEarlier(earlier);
+  drawWelcome();
+  drawTab();
   stop.hidden = !turns.some(isOpen);
   send.hidden = isBlank && !stop.hidden;
   send.disabled = isBlank || tooLong() !== '';
@@ -91,27 +72,10 @@ export function draw() {
   find('#remark').textContent = warning || (loading && LOADING) || (demo ? DEMO : ADVICE);
   // Beside the sentence about a model that is loading there is no room for the keys.
   find('#keys').hidden = loading === true;
-  find('#empty').hidden = turns.length > 0 || !loaded;
-  find('#unopened').hidden = !unopened;
-  find('#unopened').dataset.id = unopened ?? '';
-  find('#unopened b').textContent = titleOf(unopened) ?? 'The last conversation';
   find('#editing').hidden = !editing;
   find('#title').textContent = title ?? 'New chat';
-  document.title = title ? `${title} · Pocket Chat` : 'Pocket Chat';
   find('#model').textContent = [model, demo && 'demo'].filter(Boolean).join(' · ');
   return isDrawn;
-}
-
-/** A sentence if the message in the box is too long to send, counted as the server counts it. */
-export function tooLong() {
-  const { limit } = session.state.conversation;
-  const text = prompt.value.trimEnd();
-  if (text.length <= limit) return '';
-  // An emoji is one character, but two units of a string.
-  const length = [...text].length;
-  if (length <= limit) return '';
-  const [has, allowed] = [length, limit].map((count) => count.toLocaleString('en'));
-  return `This message has ${has} characters. The limit is ${allowed}.`;
 }
 
 /**
@@ -135,7 +99,8 @@ function drawTurns(turns) {
       isDrawn = false;
       continue;
     }
-    const item = known ?? add(turn);
+    const item = known ?? createTurn(turn);
+    drawn.set(turn.id, item);
     if (!known || item.node.nextElementSibling !== next) list.insertBefore(item.node, next);
     next = item.node;
     // A message that waits is always another object, so a change of the network is drawn too.
@@ -172,46 +137,4 @@ function remove({ node, view, turn }) {
   view?.stop();
   node.remove();
   drawn.delete(turn.id);
-}
-
-/** @param {Turn} turn */
-function add(turn) {
-  const node = copyOf('#turn');
-  node.dataset.id = turn.id;
-  appender(find('.body', node))(turn.question);
-  const think = appender(find('.thought', node));
-  const item = { node, turn: { ...turn, answer: '', reasoning: '' }, view: null, think };
-  drawn.set(turn.id, item);
-  return item;
-}
-
-/** @type {(item: Drawn, turn: Turn) => void} */
-function drawTurn(item, turn) {
-  const { node, turn: before } = item;
-  const { status, answer, error } = turn;
-  const isUnsent = status === 'waiting' && session.state.network !== 'open';
-  node.dataset.status = status;
-  find('.bot', node).ariaBusy = String(isOpen(turn));
-  const note = isUnsent ? UNSENT : NOTES[status];
-  find('.note strong', node).textContent = note ?? error?.content ?? '';
-  const isFull = FULL.includes(error?.code ?? '');
-  find('.note small', node).textContent = isFull ? FULL_ADVICE : (REASSURANCES[status] ?? '');
-  find('.note [data-do=retry]', node).hidden = status !== 'interrupted' && !error?.retry;
-  find('.note [data-do=move]', node).hidden = !isFull;
-  drawThinking(find('.thinking', node, HTMLDetailsElement), turn, before);
-  item.think(turn.reasoning.slice(before.reasoning.length));
-  if (answer === '') return;
-  item.view ??= streamMarkdown(find('.md', node), highlight);
-  if (isOpen(turn)) item.view.write(answer);
-  else if (isOpen(before) || before.answer !== answer) item.view.finish(answer);
-}
-
-/**
- * Open while there is nothing else to read. Then it folds, once; after that only the reader opens
- * or folds it.
- * @type {(thinking: HTMLDetailsElement, turn: Turn, before: Turn) => void}
- */
-function drawThinking(thinking, { reasoning, answer, status }, before) {
-  if (reasoning && !before.reasoning) thinking.open = status === 'open' && !answer;
-  if (answer && !before.answer) thinking.open = false;
 }

@@ -18,7 +18,7 @@ const UPWARD_KEYS = ['ArrowUp', 'PageUp', 'Home'];
  * @param {(place: Place) => void} [changed]
  */
 export function followEnd(log, content, changed = () => {}) {
-  const end = { following: false, unseen: false, follow };
+  const end = { following: false, unseen: false, follow, leave };
   let top = 0;
   let range = 0;
   let leftAtHeight = 0;
@@ -27,18 +27,18 @@ export function followEnd(log, content, changed = () => {}) {
   const passive = { passive: true };
   log.addEventListener('scroll', scrolled, passive);
   log.addEventListener('wheel', ({ deltaX, deltaY, ctrlKey }) => {
-    if (deltaY < 0 && -deltaY > Math.abs(deltaX) && !ctrlKey) leave();
+    if (deltaY < 0 && -deltaY > Math.abs(deltaX) && !ctrlKey) moveUp();
   }, passive);
   // A key scrolls smoothly: without leaving at once, each line of a quick reply would undo its
   // first pixel.
   log.addEventListener('keydown', ({ key, target }) => {
-    if (UPWARD_KEYS.includes(key) && !(target instanceof HTMLTextAreaElement)) leave();
+    if (UPWARD_KEYS.includes(key) && !(target instanceof HTMLTextAreaElement)) moveUp();
   }, passive);
   log.addEventListener('touchstart', ({ touches }) => {
     fingerStart = touches[0].clientY;
   }, passive);
   log.addEventListener('touchmove', ({ touches }) => {
-    if (touches[0].clientY - fingerStart > DRAG) leave();
+    if (touches[0].clientY - fingerStart > DRAG) moveUp();
   }, passive);
   const resizes = new ResizeObserver(resized);
   resizes.observe(log);
@@ -59,7 +59,7 @@ export function followEnd(log, content, changed = () => {}) {
     measure();
     const gap = range - top;
     // A range that shrank also moves the log up, but then to its very end.
-    if (top < topBefore - 1 && gap > 1) leave();
+    if (top < topBefore - 1 && gap > 1) moveUp();
     // Growth above also moves the log down, but then no nearer to the end.
     else if (top > topBefore && gap < gapBefore && gap <= NEAR_END) follow();
   }
@@ -70,8 +70,13 @@ export function followEnd(log, content, changed = () => {}) {
     if (log.scrollHeight > leftAtHeight) update(false, true);
   }
 
+  function moveUp() {
+    if (range > 0) leave();
+  }
+
+  /** What grows from here on is read where it is. */
   function leave() {
-    if (!end.following || range <= 0) return;
+    if (!end.following) return;
     leftAtHeight = log.scrollHeight;
     update(false, false);
   }

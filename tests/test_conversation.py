@@ -1,6 +1,7 @@
 """The fold: whoever reads the same log gets the same conversation, however it is read and whatever comes twice."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -82,12 +83,17 @@ def what_is_dropped_stays_dropped(events: list[Event], make: Fold = Conversation
         before = [turn.id for turn in conversation.turns]
         new = event["type"] == "user" and conversation.turn(event["turn"]) is None
         edits = conversation.edits
+        waiting = [turn.id for last, turn in pairwise(conversation.turns) if last.status == turn.status == "open"]
         conversation.apply(id, event)
         after = [turn.id for turn in conversation.turns]
         if new and event.get("replaces") in before:
             at = before.index(event["replaces"])
             dropped |= set(before[at:])
             assert after == [*before[:at], event["turn"]]
+            assert conversation.edits == edits + 1
+        elif event["type"] == "end" and event["status"] == "stopped" and event["turn"] in waiting:
+            dropped.add(event["turn"])
+            assert after == [name for name in before if name != event["turn"]]
             assert conversation.edits == edits + 1
         else:
             assert after == [*before, event["turn"]] if new else after == before
@@ -199,6 +205,20 @@ def test_the_current_turn_is_the_first_that_has_not_ended() -> None:
     assert conversation.current is conversation.turn("t1")
     conversation.apply(3, end("t1", "done"))
     assert conversation.current is None
+
+
+def test_a_question_that_is_stopped_before_its_reply_began_is_taken_back() -> None:
+    events = [
+        question("t0"),
+        question("t1"),
+        question("t2"),
+        end("t1", "stopped"),
+        question("t1"),
+        end("t0", "stopped"),
+    ]
+    conversation = fold(events)
+    assert [(turn.id, turn.status) for turn in conversation.turns] == [("t0", "stopped"), ("t2", "open")]
+    assert conversation.knows("t1")
 
 
 # Folds with a defect. The checks above are worth something only if they find each of them.

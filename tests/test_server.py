@@ -1,4 +1,4 @@
-"""The listening socket, what accepted sockets inherit from it, and how all of them are closed."""
+"""The listening socket, where it is, what accepted sockets inherit from it, and how all of them are closed."""
 
 import asyncio
 import signal
@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 from uvicorn.lifespan.off import LifespanOff
 
 from main import create_app
+from tests import support
 from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, WebSocketProtocol, listen
-from utils.server import CLOSED_AT_A_TIME, PAUSE, Server, serve
+from utils.server import CLOSED_AT_A_TIME, PAUSE, Server, address, serve
 from utils.settings import Settings
 
 
@@ -93,7 +94,7 @@ class Closings:
         config = uvicorn.Config(Starlette())
         self.batches = [0]
         self.app = Starlette()
-        self.server = Server(config, self.app.state)
+        self.server = Server(config, self.app.state, Settings())
         self.server.servers = []
         self.server.lifespan = LifespanOff(config)
         self.server.server_state.connections = {OpenSocket(self.server, self.note) for _ in range(count)}
@@ -159,3 +160,26 @@ async def status(app: Starlette, path: str) -> int:
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"10.0.0.7")]}
     await app(scope, asyncio.Queue[MutableMapping[str, Any]]().get, sent.put)
     return int((await sent.get())["status"])
+
+
+async def app(*_: object) -> None:
+    """Never called."""
+
+
+async def test_e20_the_last_line_at_start_up_is_the_address(server: support.Server) -> None:
+    start, _, _ = server.log.partition("GET /")
+    assert f"startup complete.\nPocket Chat: {server.url}\n" in start
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"host": "localhost"}, "http://localhost:8000"),
+        ({"host": "::1"}, "http://[::1]:8000"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000 (and the other names in ALLOWED_HOSTS)"),
+        ({"host": "::", "allowed_hosts": "chat.test"}, "http://chat.test:8000 (and the other names in ALLOWED_HOSTS)"),
+        ({"host": "::", "allowed_hosts": "*"}, "http://127.0.0.1:8000 (and the other names in ALLOWED_HOSTS)"),
+    ],
+)
+def test_e20_the_address_is_one_that_the_server_answers_to(settings: dict[str, str], shown: str) -> None:
+    assert address(Settings(**settings), 8000) == shown  # type: ignore[arg-type]

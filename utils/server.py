@@ -17,6 +17,8 @@ from utils.settings import Settings
 
 # Said together with uvicorn's own lines about the shutdown.
 logger = logging.getLogger("uvicorn.error")
+EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104
+
 
 # WebSockets closed at a time at shutdown, and the seconds until the next ones. Thousands of pages
 # that come back in the same instant would hold up whichever server they come to.
@@ -51,7 +53,7 @@ def serve(app: Starlette, settings: Settings) -> None:
     )
     with listen(settings) as listening:
         try:
-            Server(config, app.state).run(sockets=[listening])
+            Server(config, app.state, settings).run(sockets=[listening])
         except SystemExit:
             # uvicorn exits with 3 when the app cannot start. It has said why.
             sys.exit(1)
@@ -70,18 +72,22 @@ def raise_descriptor_limit() -> None:
 class Server(uvicorn.Server):
     """uvicorn's server, without pauses, and with a shutdown that starts no storm.
 
-    `state` is the app's.
+    It prints where the page is. `state` is the app's.
     """
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, settings: Settings) -> None:
         super().__init__(config)
         self._state = state
+        self._settings = settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What is there by now stays. Searching it for garbage would stop everybody for 70 ms.
         gc.collect()
         gc.freeze()
+        # Last, so that the address stands below everything else that start-up writes.
+        port = self.servers[0].sockets[0].getsockname()[1]
+        print(f"Pocket Chat: {address(self._settings, port)}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle the signal. uvicorn looks at it up to 0.1 s later; /readyz reports it at once."""
@@ -116,3 +122,15 @@ class Server(uvicorn.Server):
                     socket_.shutdown()
             del waiting[:size]
             await asyncio.sleep(PAUSE)
+
+
+def address(settings: Settings, port: int) -> str:
+    """What to open in a browser: an address that the server answers to."""
+    host = settings.host
+    more = ""
+    if host in EVERY_INTERFACE:
+        host = settings.allowed_hosts.split(",")[0].strip().replace("*", "127.0.0.1")
+        more = " (and the other names in ALLOWED_HOSTS)"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}{more}"

@@ -48,6 +48,8 @@ _model: "asyncio.Future[Model] | None" = None
 async def open_model(settings: Settings) -> "AsyncIterator[asyncio.Future[Model]]":
     """Prepare the model in the background, while replies wait for it; close it in the end."""
     global _model
+    if settings.uses_local_model:
+        print(f"Loading {settings.model_name}. Messages wait for it.", flush=True)
     _model = asyncio.ensure_future(asyncio.to_thread(_connect, settings))
     try:
         yield _model

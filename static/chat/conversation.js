@@ -2,6 +2,7 @@
 // Pure: no document, no socket, no clock. Every function returns a new conversation.
 
 import { addEarlier, addHistory } from './history.js';
+import { thinkingTime } from './thinking.js';
 
 /**
  * What an `error` frame says: a sentence for people, a code for programs.
@@ -18,8 +19,11 @@ import { addEarlier, addHistory } from './history.js';
  * @property {string} question
  * @property {string} answer
  * @property {string} reasoning
- * @property {Status | 'waiting' | 'refused'} status
+ * @property {Status | 'waiting' | 'queued' | 'refused'} status
+ *   waiting: not started by the server yet; queued: an earlier turn has to end first
  * @property {Problem} [error]
+ * @property {number} [thinkingSince]  when this page received the first of its reasoning
+ * @property {number} [thoughtFor]  ms from there to the answer
  */
 
 /**
@@ -60,6 +64,8 @@ import { addEarlier, addHistory } from './history.js';
 
 /** @typedef {Pick<Turn, 'id' | 'question' | 'status'> & Partial<Turn>} TurnInHistory */
 
+/** @typedef {{ type: 'chunk', turn: string, content: string, kind?: string }} Chunk */
+
 /**
  * What the server sends: see docs/protocol.md.
  * @typedef {(
@@ -67,7 +73,7 @@ import { addEarlier, addHistory } from './history.js';
  *   | History
  *   | Earlier
  *   | { type: 'start', turn: string, question: string }
- *   | { type: 'chunk', turn: string, content: string, kind?: string }
+ *   | Chunk
  *   | { type: 'error', turn?: string } & Problem
  *   | { type: 'end', turn: string, status: Ending }
  *   | { type: 'ping' }
@@ -79,8 +85,8 @@ export function fresh(id = null, waiting = []) {
   return { id, waiting, turns: [], loaded: !id, earlier: false, limit: Infinity, trouble: '' };
 }
 
-/** @type {(conversation: Conversation, frame: Frame) => Conversation} */
-export function apply(conversation, frame) {
+/** @type {(conversation: Conversation, frame: Frame, now?: number) => Conversation} */
+export function apply(conversation, frame, now = 0) {
   switch (frame.type) {
     case 'conversation': {
       const { id, model, demo, loading } = frame;
@@ -93,14 +99,12 @@ export function apply(conversation, frame) {
       return addEarlier(conversation, frame);
     case 'start':
       return dropArrived(start(conversation, frame.turn, frame.question));
-    case 'chunk': {
-      const part = frame.kind === 'reasoning' ? 'reasoning' : 'answer';
-      return append(conversation, frame.turn, part, frame.content);
-    }
+    case 'chunk':
+      return append(conversation, frame, now);
     case 'error':
       return fail(conversation, frame);
     case 'end':
-      return end(conversation, frame.turn, frame.status);
+      return end(conversation, frame.turn, frame.status, now);
     default:
       return conversation;
   }
@@ -116,11 +120,14 @@ function start(conversation, id, question) {
 
 /** @typedef {'answer' | 'reasoning'} Part */
 
-/** @type {(conversation: Conversation, id: string, part: Part, text: string) => Conversation} */
-function append(conversation, id, part, text) {
+/** @type {(conversation: Conversation, chunk: Chunk, now: number) => Conversation} */
+function append(conversation, { turn: id, content, kind }, now) {
   const { turns } = conversation;
-  const grown = (find(turns, id)?.[part] ?? '') + text;
-  return { ...conversation, turns: change(turns, id, { [part]: grown }) };
+  const turn = find(turns, id);
+  const part = kind === 'reasoning' ? 'reasoning' : 'answer';
+  const before = turn?.[part] ?? '';
+  const time = before === '' ? thinkingTime(turn, part, now) : {};
+  return { ...conversation, turns: change(turns, id, { ...time, [part]: before + content }) };
 }
 
 /** @type {(conversation: Conversation, problem: { turn?: string } & Problem) => Conversation} */
@@ -136,9 +143,11 @@ function fail(conversation, { turn: id, content, code, retry }) {
   };
 }
 
-/** @type {(conversation: Conversation, id: string, status: Ending) => Conversation} */
-function end(conversation, id, status) {
-  return { ...conversation, turns: change(conversation.turns, id, { status }) };
+/** @type {(conversation: Conversation, id: string, status: Ending, now: number) => Conversation} */
+function end(conversation, id, status, now) {
+  const { turns } = conversation;
+  const time = thinkingTime(find(turns, id), 'end', now);
+  return { ...conversation, turns: change(turns, id, { ...time, status }) };
 }
 
 /**
@@ -151,11 +160,13 @@ export function enqueue(conversation, message) {
 }
 
 /**
- * Drop a message that waits.
+ * Drop a message that has no reply yet.
  * @type {(conversation: Conversation, id: string) => Conversation}
  */
 export function withdraw(conversation, id) {
-  return { ...conversation, waiting: conversation.waiting.filter((message) => message.id !== id) };
+  const waiting = conversation.waiting.filter((message) => message.id !== id);
+  const turns = conversation.turns.filter((turn) => turn.id !== id);
+  return { ...conversation, waiting, turns };
 }
 
 /**
@@ -170,14 +181,15 @@ export function shown({ turns, waiting }) {
     const status = error ? 'refused' : 'waiting';
     all.push({ id, question, answer: '', reasoning: '', status, error });
   }
-  return all;
+  const first = all.findIndex(isOpen);
+  return all.map((turn, at) => (isOpen(turn) && at > first ? { ...turn, status: 'queued' } : turn));
 }
 
 /**
  * Whether more of this turn is to come.
  * @type {(turn: Turn) => boolean}
  */
-export const isOpen = ({ status }) => status === 'open' || status === 'waiting';
+export const isOpen = ({ status }) => ['open', 'waiting', 'queued'].includes(status);
 
 /**
  * The turn that a stop would stop: the first that waits or is being written.

@@ -3,9 +3,10 @@
 // reconnect until then.
 
 import { connect, deleteConversation } from './connection.js';
-import { apply, current, enqueue, fresh, isOpen, shown, withdraw } from './conversation.js';
+import { apply, current, enqueue, fresh, shown, withdraw } from './conversation.js';
 import { anchor } from './history.js';
 import { randomId } from './ids.js';
+import { Stops } from './stops.js';
 import * as storage from './storage.js';
 
 /** @import { Network } from './connection.js' */
@@ -45,9 +46,7 @@ export class Session {
   #joined = false;
   // The turn before which this socket was asked for more.
   #askedBefore = '';
-  // The turns to stop: a stop is sent again after a reconnect.
-  /** @type {Set<string>} */
-  #stopping = new Set();
+  #stops = new Stops();
 
   /** @param {(state: State, before: State) => void} listener  called after each change */
   subscribe(listener) {
@@ -72,7 +71,7 @@ export class Session {
 
   /** @param {string | null} id  of the conversation to open, or null for a new one */
   open(id) {
-    this.#stopping.clear();
+    this.#stops.clear();
     this.#load(id);
     this.reconnect();
   }
@@ -117,7 +116,7 @@ export class Session {
    * @param {string | null} [replaces]
    */
   send(content, replaces = null) {
-    this.#enqueue({ id: randomId(), content, replaces: this.turnOf(replaces)?.id });
+    this.#enqueue({ id: randomId(), content, replaces: replaces ?? undefined });
   }
 
   /**
@@ -135,16 +134,27 @@ export class Session {
   stop() {
     const turn = current(this.state.conversation);
     if (turn?.status === 'waiting' && !this.#joined) return this.withdraw(turn.id);
-    if (turn) this.#stopping.add(turn.id);
+    if (turn) this.#stops.add(turn.id);
     this.#sendPending();
   }
 
-  /** @param {string} id  of a message that waits; returns its text */
+  /**
+   * Take back a message that has no reply yet; returns its text. The server may have it already.
+   * @param {string} id
+   */
   withdraw(id) {
     const { conversation } = this.state;
-    const message = conversation.waiting.find((waiting) => waiting.id === id);
+    const message = shown(conversation).find((turn) => turn.id === id);
+    this.#stops.add(id);
     this.#change(withdraw(conversation, id));
-    return message?.content;
+    this.#sendPending();
+    return message?.question;
+  }
+
+  /** @param {string} trouble  to show until the next message; '' for none */
+  warn(trouble) {
+    const { conversation } = this.state;
+    if (trouble !== conversation.trouble) this.#change({ ...conversation, trouble });
   }
 
   /** Have the server delete what was removed here. What fails is retried at the next start. */
@@ -164,8 +174,10 @@ export class Session {
 
   /** @param {Frame} frame */
   #received(frame) {
-    this.#change(apply(this.state.conversation, frame));
-    if (frame.type !== 'history' || this.#joined) return;
+    this.#change(apply(this.state.conversation, frame, Date.now()));
+    if (frame.type !== 'history') return;
+    this.#stops.forgetUnknown(this.state.conversation);
+    if (this.#joined) return;
     this.#joined = true;
     this.#sendPending();
   }
@@ -191,7 +203,7 @@ export class Session {
     for (const { id, content, replaces, error } of this.state.conversation.waiting) {
       if (!error) this.#connection?.send({ type: 'message', id, content, replaces });
     }
-    for (const turn of this.#stopping) this.#connection?.send({ type: 'stop', turn });
+    for (const turn of this.#stops.all) this.#connection?.send({ type: 'stop', turn });
   }
 
   /** @type {(id: string | null, unopened?: string | null) => void} */
@@ -204,8 +216,7 @@ export class Session {
   /** @param {Conversation} conversation */
   #change(conversation) {
     const home = storage.storeWaiting(this.state, conversation);
-    const open = new Set(shown(conversation).filter(isOpen).map((turn) => turn.id));
-    for (const turn of this.#stopping) if (!open.has(turn)) this.#stopping.delete(turn);
+    this.#stops.forgetEnded(conversation);
     this.#update({ conversation, home });
   }
 

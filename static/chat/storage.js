@@ -15,7 +15,7 @@ import { shown } from './conversation.js';
 const PATH = new URL('../..', import.meta.url).pathname.slice(0, -1);
 const TITLE = /^.{31,60}(?= |$)|^.{0,60}/u;
 const MOST_FAILURES = 2;
-const OF_A_CONVERSATION = ['draft', 'waiting'];
+const OF_A_CONVERSATION = ['draft', 'waiting', 'editing', 'edits'];
 
 /**
  * Read a value, of the browser as a whole or of a conversation. The conversation null is the new

@@ -40,8 +40,9 @@ async def test_31_axe_finds_nothing(
             "# Title\n\nText, `code`, [link](https://example.com).\n\n",
             "```python\nx = 1\n```\n\n|a|b|\n|-|-|\n|1|2|\n",
         )
-        await chat.send_with_button("Show everything")
+        await chat.send_with_button("Show everything\n" * 20)
         await expect(chat.turn("done")).to_have_count(1)
+        await expect(chat.button("Show more")).to_be_visible()
         await finds_nothing(chat, "chat")
 
         openai.answers(lambda call: call.refuse(500))
@@ -55,9 +56,17 @@ async def test_31_axe_finds_nothing(
         await call.delta({"reasoning_content": "Hm"})
         await call.text("As I was")
         await expect(chat.last_reply).to_have_text("As I was")
+        await chat.send_with_button("And then")
+        await expect(chat.turn("queued")).to_have_count(1)
         await chat.prompt.fill("A draft")
         await finds_nothing(chat, "streaming")
-        await chat.finish(call, 2)
+        await call.finish("length")
+        call = await openai.next_call()
+        await call.text("Cut")
+        await call.finish("length")
+        await chat.button("Copy reply").last.click()
+        await chat.button("Edit message").last.click()
+        await finds_nothing(chat, "editing")
 
         if "is_mobile" in size:
             await chat.menu_button.tap()
@@ -119,7 +128,7 @@ async def test_33_a_screen_reader_announces_steps_and_not_letters(chat: Chat, op
     await chat.button("Copy reply").first.click()
     await chat.copied()
     replies = ["Assistant is replying", "Reply complete", "Assistant is replying", "Stopped"]
-    failure = ["Assistant is replying", "The model's service failed."]
+    failure = ["Assistant is replying", "The model's service failed. Try again in a moment."]
     assert await chat.announced() == [*replies, *failure, "Copied"]
 
 
@@ -141,7 +150,8 @@ async def test_34_nothing_scrolls_sideways(browser: Browser, server: Server, ope
 async def test_targets_are_large_enough_for_a_finger(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
     openai.says("Text\n\n```\ncode\n```\n")
     async with chatting(browser, server.url, **PHONE) as chat:
-        await chat.send_with_button("Hello")
+        assert await small_targets(chat.page) == []
+        await chat.send_with_button("Hello\n" * 20)
         await expect(chat.turn("done")).to_have_count(1)
         assert await small_targets(chat.page) == []
         await chat.menu_button.tap()

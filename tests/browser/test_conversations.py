@@ -142,7 +142,7 @@ async def test_a_new_chat_still_has_its_draft_after_a_visit_elsewhere(chat: Chat
 
 
 async def test_a_suggestion_goes_into_the_box(chat: Chat) -> None:
-    await chat.button("Draft a short email").click()
+    await chat.button("Draft an email").click()
     await expect(chat.prompt).to_have_value("Write a short email that politely declines a meeting.")
     await expect(chat.prompt).to_be_focused()
     await expect(chat.turns).to_have_count(0)

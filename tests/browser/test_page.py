@@ -25,7 +25,7 @@ def answer():
 |---|--:|
 | 1 | 2 |
 """
-COMPRESSED_KB = 90
+COMPRESSED_KB = 100
 STOPPED_WITHIN_MS = 300
 HOW_LONG_UNTIL_STOPPED = """() => {
   let start;
@@ -229,7 +229,7 @@ async def test_reasoning_is_shown_first_and_folds_with_the_answer(chat: Chat, op
     await expect(thought).to_have_text("Let me see")
     await call.text("Done")
     await expect(thought).to_be_hidden()
-    await chat.page.get_by_text("Thinking").click()
+    await chat.page.get_by_text("Thought for 1 s").click()
     await expect(thought).to_be_visible()
     await call.text(" thinking")
     await expect(chat.last_reply).to_have_text("Done thinking")
@@ -269,7 +269,7 @@ async def test_a_refused_message_stays_and_is_not_sent_again_by_itself(browser: 
         await chat.ask("one")
         calls = len(openai.calls)
         await chat.ask("two")
-        await expect(chat.turn("refused").locator(".note")).to_contain_text("Too many messages.")
+        await expect(chat.turn("refused").locator(".note")).to_contain_text("You are sending messages too quickly.")
         await chat.page.reload()
         await expect(chat.questions).to_have_text(["one", "two"])
         await expect(chat.turn("refused")).to_have_count(1)

@@ -244,7 +244,7 @@ async def test_a_full_conversation_offers_a_new_chat_with_the_text(browser: Brow
         await chat.ask("First")
         await chat.ask("There is no room for this")
         await expect(chat.turn("refused").locator(".note")).to_contain_text("This conversation is full.")
-        await chat.turn("refused").get_by_role("button", name="New chat").click()
+        await chat.turn("refused").get_by_role("button", name="Take it to a new chat").click()
         await expect(chat.prompt).to_have_value("There is no room for this")
         await expect(chat.title).to_have_text("New chat")
         await chat.past.click()

@@ -185,19 +185,20 @@ async def test_a_silent_model_is_not_taken_for_a_dead_worker(openai: FakeOpenAI,
         assert (await twin.ended(id)).whole == text(0, 2)
 
 
-async def test_waiting_messages_are_answered_in_order_without_the_stopped(openai: FakeOpenAI, tab: Tab) -> None:
+async def test_waiting_messages_are_answered_in_order_without_those_taken_back(openai: FakeOpenAI, tab: Tab) -> None:
     openai.answers(as_told)
-    ids = [await tab.ask(number) for number in ("one", "two", "three", "four")]
+    one, two, three, four = [await tab.ask(number) for number in ("one", "two", "three", "four")]
     first = await openai.next_call()
-    await tab.stop(ids[2])
-    await tab.settled()
+    await tab.stop(three)
+    await tab.until(lambda: [turn.id for turn in tab.turns] == [one, two, four])
     await tab.stop()
     second = await openai.next_call()
     openai.answers(echo)
     await second.finish()
-    ended = [await tab.ended(id) for id in ids]
-    assert [turn.status for turn in ended] == ["stopped", "done", "stopped", "done"]
-    assert ended[3].answer == "You said: four"
+    ended = [await tab.ended(id) for id in (one, two, four)]
+    assert [turn.status for turn in ended] == ["stopped", "done", "done"]
+    assert ended[2].answer == "You said: four"
+    assert tab.turn(three) is None
     assert not first.is_open
     assert openai.calls[-1].messages == dialogue("four")
 

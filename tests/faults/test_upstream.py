@@ -196,7 +196,7 @@ async def test_U59_the_log_has_the_servers_own_words_and_no_more_lines(openai: F
         earlier = server.log.count("\n")
         error = (await client.reply("Tell me a story.")).error
         assert error
-        assert error["content"] == "The model's service failed."
+        assert error["content"] == "The model's service failed. Try again in a moment."
         assert server.log.count("\n") == earlier + 1
         assert f"{UPSTREAM_WORDS} \\x1b[31m at WARNING forged very" in server.log
         assert "long" not in server.log

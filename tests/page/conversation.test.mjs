@@ -5,12 +5,13 @@ import test from 'node:test';
 
 import { apply, current, enqueue, fresh, shown, withdraw } from '../../static/chat/conversation.js';
 import { anchor } from '../../static/chat/history.js';
+import { thinkingLabel } from '../../static/chat/thinking.js';
 
 const turn = (id, status = 'done', more) => {
   return { id, question: `${id}?`, answer: `${id}!`, reasoning: '', status, ...more };
 };
 const history = (...turns) => ({ type: 'history', turns });
-const after = (...frames) => frames.reduce(apply, fresh('c'));
+const after = (...frames) => frames.reduce((before, frame) => apply(before, frame), fresh('c'));
 const seen = (conversation) => shown(conversation).map(({ id, status, answer }) => [id, status, answer]);
 const refusal = { type: 'error', turn: 'b', code: 'rate_limited', content: 'Slowly.', retry: true };
 
@@ -22,7 +23,8 @@ test('a reply grows from its start to its end', () => {
     { type: 'chunk', content: 'lo', turn: 'a' },
   ];
   const writing = after(history(), ...frames);
-  assert.deepEqual(shown(writing), [{ id: 'a', question: 'a?', answer: 'Hello', reasoning: 'Hm', status: 'open' }]);
+  const { thinkingSince: _, ...written } = shown(writing)[0];
+  assert.deepEqual(written, { id: 'a', question: 'a?', answer: 'Hello', reasoning: 'Hm', status: 'open' });
   assert.equal(current(writing).id, 'a');
   const done = apply(writing, { type: 'end', content: '', turn: 'a', status: 'done' });
   assert.equal(shown(done)[0].status, 'done');
@@ -70,7 +72,34 @@ test('P03 odd turns in a history are read as texts, and what is none is left out
 test('a turn stays in its place in the history when it starts', () => {
   const start = { type: 'start', content: '', turn: 'a', question: 'a?' };
   const conversation = after(history(turn('a', 'open', { answer: '' }), turn('b', 'open', { answer: '' })), start);
-  assert.deepEqual(seen(conversation), [['a', 'open', ''], ['b', 'open', '']]);
+  assert.deepEqual(seen(conversation), [['a', 'open', ''], ['b', 'queued', '']]);
+});
+
+test('E12 how long the model thought is known to who watched it', () => {
+  const frames = [
+    { type: 'start', turn: 'a', question: 'a?' },
+    { type: 'chunk', turn: 'a', content: 'Hm', kind: 'reasoning' },
+    { type: 'chunk', turn: 'a', content: ', well', kind: 'reasoning' },
+    { type: 'chunk', turn: 'a', content: 'Yes' },
+    { type: 'chunk', turn: 'a', content: '!' },
+    { type: 'end', turn: 'a', status: 'done' },
+  ];
+  const label = (count) => {
+    const watch = (before, frame, at) => apply(before, frame, at * 40_000);
+    return thinkingLabel(shown(frames.slice(0, count).reduce(watch, after(history())))[0]);
+  };
+  const thought = 'Thought for 1 min 20 s';
+  assert.deepEqual([2, 3, 4, 6].map(label), ['Thinking', 'Thinking', thought, thought]);
+  assert.equal(thinkingLabel(turn('a')), 'Thought');
+});
+
+test('E13 what waits for the reply above is queued until that has ended', () => {
+  const { turns } = after(history(turn('a', 'open'), turn('b', 'open', { answer: '' })));
+  const queue = enqueue({ ...fresh('c'), turns }, { id: 'd', content: 'd?' });
+  assert.deepEqual(seen(queue).map(([, status]) => status), ['open', 'queued', 'queued']);
+  const next = apply(queue, { type: 'end', turn: 'a', status: 'done' });
+  assert.deepEqual(seen(next).map(([, status]) => status), ['done', 'open', 'queued']);
+  assert.deepEqual(seen(withdraw(withdraw(next, 'b'), 'd')).map(([id]) => id), ['a']);
 });
 
 test('a message waits at the end until its turn shows', () => {

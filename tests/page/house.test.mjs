@@ -1,4 +1,5 @@
-// How the modules depend on each other: page.js on what draws, that on chat/ and markdown/, and never back.
+// How the modules depend on each other: page.js on actions.js, that on what draws, that on chat/ and markdown/, and
+// never back.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../../static', import.meta.url));
 const names = readdirSync(ROOT, { recursive: true }).filter((name) => name.endsWith('.js'));
 const sources = new Map(names.map((name) => [name, readFileSync(join(ROOT, name), 'utf8')]));
-const floor = (name) => (name === 'page.js' ? 2 : dirname(name) === '.' ? 1 : 0);
+const FLOORS = { 'page.js': 4, 'actions.js': 3, 'draw.js': 2, 'log.js': 2 };
+const floor = (name) => FLOORS[name] ?? (dirname(name) === '.' ? 1 : 0);
 const importsOf = (name) =>
   [...sources.get(name).matchAll(/^import .*'(\..*)';$/gm)].map(([, path]) => join(dirname(name), path));
 

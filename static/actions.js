@@ -1,0 +1,143 @@
+// What a person does in the page, by a button or a key.
+
+import { announce, report } from './announce.js';
+import { shown } from './chat/conversation.js';
+import { session } from './chat/session.js';
+import * as storage from './chat/storage.js';
+import { copy } from './clipboard.js';
+import * as composer from './composer.js';
+import { end } from './log.js';
+import * as sidebar from './sidebar.js';
+import { toggleFold } from './turn.js';
+
+const CONTINUE = 'Continue where you left off.';
+
+/**
+ * What the buttons do, by their `data-do`. `id` is the turn or the past conversation that the
+ * button is in.
+ * @type {Record<string, (id: string, button: HTMLButtonElement) => void>}
+ */
+export const ACTIONS = {
+  new: () => open(null),
+  open,
+  rename: sidebar.askForName,
+  remove: (id) => sidebar.askToRemove(id, remove),
+  show: sidebar.show,
+  hide: sidebar.hide,
+  theme: (_, { value }) => sidebar.chooseTheme(value),
+  try: (_, { value }) => composer.prepend(value),
+  earlier: () => session.loadEarlier(),
+  move: moveToNewChat,
+  edit,
+  cancel: cancelEdit,
+  withdraw,
+  fold: (_, button) => fold(button),
+  retry: (id) => {
+    session.retry(id);
+    end.follow();
+  },
+  // A message like any other: it works with every model, and every browser shows it.
+  continue: () => {
+    session.send(CONTINUE);
+    end.follow();
+  },
+  stop: () => {
+    stop();
+    composer.focus();
+  },
+  down: () => {
+    end.follow();
+    composer.focus();
+  },
+  copy: (id, button) => copy(button, session.turnOf(id)?.answer ?? '').then(report),
+  'copy-code': (_, button) => {
+    const code = button.closest('figure')?.querySelector('code');
+    copy(button, code?.textContent ?? '').then(report);
+  },
+};
+
+export function send() {
+  const text = composer.text();
+  const problem = composer.tooLong();
+  if (!text.trim()) return;
+  if (problem) return announce({ alarm: problem });
+  session.send(text, session.state.editing);
+  composer.clear();
+  end.follow();
+}
+
+/**
+ * Show a past conversation, or (null) a new one.
+ * @param {string | null} id
+ */
+export function open(id) {
+  const { conversation, home } = session.state;
+  sidebar.closeDrawer();
+  if (id !== home || (!id && shown(conversation).length > 0)) {
+    session.open(id);
+    composer.restore();
+    end.follow();
+  }
+  composer.focus();
+}
+
+export function editLast() {
+  if (session.state.editing) return;
+  const all = shown(session.state.conversation);
+  const last = all.findLast(({ status }) => status !== 'waiting' && status !== 'queued');
+  if (last) edit(last.id);
+}
+
+/** Cancel the edit, or else stop the reply. */
+export function escape() {
+  if (session.state.editing) cancelEdit();
+  else stop();
+}
+
+/** @param {string} id */
+function remove(id) {
+  storage.remove(id);
+  session.deleteRemoved();
+  if (id === session.state.home) open(null);
+}
+
+/** @param {string} id */
+function edit(id) {
+  const turn = session.turnOf(id);
+  if (turn) composer.edit(id, turn.question);
+  else composer.prepend(session.withdraw(id) ?? '');
+}
+
+function cancelEdit() {
+  composer.cancelEdit();
+  announce({ notice: 'Editing cancelled' });
+}
+
+/**
+ * Put a message for which the conversation has no room into the box of a new one.
+ * @param {string} id
+ */
+function moveToNewChat(id) {
+  const text = session.turnOf(id)?.question ?? session.withdraw(id);
+  open(null);
+  composer.prepend(text ?? '');
+}
+
+/** @param {string} id  of a message that waits: its text goes back into the box */
+function withdraw(id) {
+  composer.prepend(session.withdraw(id) ?? '');
+  announce({ notice: 'Message taken back' });
+}
+
+function stop() {
+  const unsent = session.stop();
+  if (unsent) composer.prepend(unsent);
+}
+
+/** @param {HTMLButtonElement} button */
+function fold(button) {
+  const question = /** @type {HTMLElement} */ (button.closest('.question'));
+  // Following the end would move what was just unfolded out of sight.
+  end.leave();
+  if (!toggleFold(question)) question.scrollIntoView({ block: 'nearest' });
+}
