@@ -39,6 +39,7 @@ HERE = Path(__file__).parent
 VENDOR = {
     "markdown-it": "markdown-it/dist/browser",
     "speed-highlight": "@speed-highlight/core/dist",
+    "temml": "temml/dist",
 }
 
 

@@ -10,12 +10,18 @@ const COPIED = 1600;
 /** @type {(button: HTMLButtonElement, text: string) => Promise<News>} */
 export async function copy(button, text) {
   const icon = find('use', button, SVGUseElement);
+  const label = button.lastChild;
+  /** @type {(href: string, word: string) => void} */
+  const show = (href, word) => {
+    icon.setAttribute('href', href);
+    if (label instanceof Text) label.data = word;
+  };
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     return { alarm: 'The browser blocked copying.' };
   }
-  icon.setAttribute('href', '#i-check');
-  setTimeout(() => icon.setAttribute('href', '#i-copy'), COPIED);
+  show('#i-check', 'Copied');
+  setTimeout(show, COPIED, '#i-copy', 'Copy');
   return { notice: 'Copied' };
 }

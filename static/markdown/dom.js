@@ -56,8 +56,9 @@ export function morph(parent, wanted, old = parent.firstChild) {
     next = old?.nextSibling ?? null;
     if (!old) parent.append(node);
     else if (old.nodeName !== node.nodeName) old.replaceWith(node);
+    else if (sourceOf(old) !== sourceOf(node)) old.replaceWith(node);
     else if (old instanceof Text && node instanceof Text) changeText(old, node.data);
-    else if (old instanceof Element && node instanceof Element) {
+    else if (old instanceof Element && node instanceof Element && !sourceOf(old)) {
       changeAttributes(old, node);
       morph(old, node);
     }
@@ -69,6 +70,12 @@ export function morph(parent, wanted, old = parent.firstChild) {
     old = next;
   }
 }
+
+/**
+ * What a node was made from, such as the TeX of a formula: the same source, the same node.
+ * @param {Node} node
+ */
+const sourceOf = (node) => (node instanceof Element ? node.getAttribute('data-source') : null);
 
 /**
  * @param {Element} node
