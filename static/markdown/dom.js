@@ -56,11 +56,12 @@ export function morph(parent, wanted, old = parent.firstChild) {
     next = old?.nextSibling ?? null;
     if (!old) parent.append(node);
     else if (old.nodeName !== node.nodeName) old.replaceWith(node);
-    else if (sourceOf(old) !== sourceOf(node)) old.replaceWith(node);
     else if (old instanceof Text && node instanceof Text) changeText(old, node.data);
-    else if (old instanceof Element && node instanceof Element && !sourceOf(old)) {
-      changeAttributes(old, node);
-      morph(old, node);
+    else if (old instanceof Element && node instanceof Element) {
+      // Only a formula has a source, and whatever else there is of it is made from that.
+      const source = old.getAttribute('data-source');
+      if (source !== node.getAttribute('data-source')) old.replaceWith(node);
+      else if (source === null) morphElement(old, node);
     }
     old = next;
   }
@@ -72,22 +73,17 @@ export function morph(parent, wanted, old = parent.firstChild) {
 }
 
 /**
- * What a node was made from, such as the TeX of a formula: the same source, the same node.
- * @param {Node} node
- */
-const sourceOf = (node) => (node instanceof Element ? node.getAttribute('data-source') : null);
-
-/**
  * @param {Element} node
  * @param {Element} wanted
  */
-function changeAttributes(node, wanted) {
+function morphElement(node, wanted) {
   for (const { name } of [...node.attributes]) {
     if (!wanted.hasAttribute(name)) node.removeAttribute(name);
   }
   for (const { name, value } of wanted.attributes) {
     if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
+  morph(node, wanted);
 }
 
 /**

@@ -25,12 +25,14 @@ export function formula(token) {
 }
 
 /**
- * Set the formulas of a reply that are not set yet.
- * @param {Element} reply
+ * Set the formulas of a block that are not set yet.
+ * @type {(block: Node, reply: Element) => void}
  */
-export async function typeset(reply) {
-  if (!reply.querySelector(UNSET)) return;
+export function typeset(block, reply) {
+  if (!(block instanceof Element)) return;
+  const formulas = [...block.querySelectorAll(UNSET)];
+  if (block.matches(UNSET)) formulas.push(block);
+  if (formulas.length === 0) return;
   loading ??= import('./typesetting.js').catch(() => null);
-  const typesetting = await loading;
-  typesetting?.set(reply.querySelectorAll(UNSET), reply);
+  loading.then((typesetting) => typesetting?.set(formulas, reply));
 }

@@ -69,6 +69,7 @@ function tailOf(tokens) {
  */
 function block(state, start, end, silent) {
   const at = state.bMarks[start] + state.tShift[start];
+  if (state.src[at] !== '$' && state.src[at] !== '\\') return false;
   const opener = ['$$', '\\['].find((other) => state.src.startsWith(other, at));
   if (!opener || state.src[at + 2] === '$' || isOutside(state, start)) return false;
   const last = lastLine(state, start, end);
@@ -120,6 +121,7 @@ function isOutside({ sCount, blkIndent }, line) {
 /** @type {(state: StateInline, silent: boolean) => boolean} */
 function inline(state, silent) {
   const { src, pos, posMax, env } = state;
+  if (src[pos] !== '$' && src[pos] !== '\\') return false;
   const isTail = env.tail === state.tokens && posMax === src.length;
   const rest = src.slice(pos, Math.min(posMax, pos + LONGEST));
   const opener = OPENERS.find((other) => rest.startsWith(other));

@@ -168,8 +168,10 @@ export function streamMarkdown(root, onCode = () => {}) {
     // A link may stand long before its definition, and half a line may have been parsed as one.
     // Accepted: in a very long reply such a link stays text.
     const isShort = source.length <= LONGEST_BLOCK && elements <= MOST_ELEMENTS;
-    if (hasReferences && isShort) morph(root, toNodes(source, {}));
-    typeset(root);
+    if (hasReferences && isShort) {
+      morph(root, toNodes(source, {}));
+      typeset(root, root);
+    }
     finalize();
   }
 
@@ -180,7 +182,7 @@ export function streamMarkdown(root, onCode = () => {}) {
     if (growing) nodes.append(toNodes(growing, known, true));
     morph(root, nodes, firstOpen());
     hasReferences ||= Object.keys(known).length > 0;
-    typeset(root);
+    for (let node = firstOpen(); node; node = node.nextSibling) typeset(node, root);
   }
 
   function firstOpen() {

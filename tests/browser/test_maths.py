@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -183,7 +182,7 @@ $$\rule{9000em}{9000em} \kern-9000em \text{x}$$""",
 
 
 @pytest.mark.parametrize("text", [r"\(\frac{a}{b}\) b" + "\n\n", r"\[ \sum_{i=0}^n i \]" + "\n\n"])
-async def test_P02_thousands_of_formulas_stall_nothing(maths: Page, text: str) -> None:
+async def test_thousands_of_formulas_stall_nothing(maths: Page, text: str) -> None:
     found = await maths.evaluate(
         """async text => {
             const root = document.createElement('div'), view = streamMarkdown(root);
