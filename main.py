@@ -45,6 +45,7 @@ HERE = Path(__file__).parent
 VENDOR = {
     "markdown-it": "markdown-it/dist/browser",
     "speed-highlight": "@speed-highlight/core/dist",
+    "temml": "temml/dist",
 }
 # FastAPI's logs would export the texts of exceptions, which may contain keys. A span would last as
 # long as a page is open. And only METRICS decides whether anything is exported.

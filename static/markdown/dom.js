@@ -58,8 +58,10 @@ export function morph(parent, wanted, old = parent.firstChild) {
     else if (old.nodeName !== node.nodeName) old.replaceWith(node);
     else if (old instanceof Text && node instanceof Text) changeText(old, node.data);
     else if (old instanceof Element && node instanceof Element) {
-      changeAttributes(old, node);
-      morph(old, node);
+      // Only a formula has a source, and whatever else there is of it is made from that.
+      const source = old.getAttribute('data-source');
+      if (source !== node.getAttribute('data-source')) old.replaceWith(node);
+      else if (source === null) morphElement(old, node);
     }
     old = next;
   }
@@ -74,13 +76,14 @@ export function morph(parent, wanted, old = parent.firstChild) {
  * @param {Element} node
  * @param {Element} wanted
  */
-function changeAttributes(node, wanted) {
+function morphElement(node, wanted) {
   for (const { name } of [...node.attributes]) {
     if (!wanted.hasAttribute(name)) node.removeAttribute(name);
   }
   for (const { name, value } of wanted.attributes) {
     if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
+  morph(node, wanted);
 }
 
 /**

@@ -13,7 +13,7 @@ const MOST_MARKS = 1_000;
 const LONGEST_TEXT = 50_000;
 // See appender(), which can show them.
 const ACCENTS = /\p{M}{100}/u;
-const MARK = /[*_~`[\]()<>!&\\:@]/g;
+const MARK = /[*_~`[\]()<>!&\\:@$]/g;
 
 /**
  * Have the parser make a token of type 'plain', with its source, of each top-level block that is

@@ -6,6 +6,7 @@
 // library replies are plain text.
 
 import { element, morph } from './dom.js';
+import { typeset } from './formula.js';
 import { grow, growingCode, growingPlain } from './growing.js';
 import { toNodes, topBlocks } from './tokens.js';
 import { withoutUnclear } from './unclear.js';
@@ -82,10 +83,9 @@ export function streamMarkdown(root, onCode = () => {}) {
     // A lone \r at the end may be half of \r\n.
     const unixLines = answer.replace(/\r\n|\r(?=[^])/g, '\n').replace(/\r$/, finished ? '\n' : '');
     source = unixLines.replaceAll('\0', '\uFFFD');
-    let hasMore = true;
-    while (hasMore && performance.now() - start < LONGEST_PAINT) {
-      hasMore = failed ? showPlain() : tryToShowMore();
-    }
+    let hasMore = false;
+    do hasMore = failed ? showPlain() : tryToShowMore();
+    while (hasMore && performance.now() - start < LONGEST_PAINT);
     const work = performance.now() - start;
     due = start + Math.max(FRAME, REST * work);
     if (hasMore) timer = setTimeout(paint, finished ? 0 : REST * work);
@@ -125,7 +125,7 @@ export function streamMarkdown(root, onCode = () => {}) {
       finalEnd = source.indexOf('\n', end) + 1;
       return true;
     } else if (isLast) {
-      render(withoutUnclear(source.slice(finalEnd)));
+      render(source.slice(finalEnd, end), withoutUnclear(source.slice(end)));
       finalize(blocks.length - 1);
     } else {
       render(source.slice(finalEnd, end));
@@ -168,15 +168,21 @@ export function streamMarkdown(root, onCode = () => {}) {
     // A link may stand long before its definition, and half a line may have been parsed as one.
     // Accepted: in a very long reply such a link stays text.
     const isShort = source.length <= LONGEST_BLOCK && elements <= MOST_ELEMENTS;
-    if (hasReferences && isShort) morph(root, toNodes(source, {}));
+    if (hasReferences && isShort) {
+      morph(root, toNodes(source, {}));
+      typeset(root, root);
+    }
     finalize();
   }
 
-  /** @param {string} text */
-  function render(text) {
+  /** @type {(text: string, growing?: string) => void} */
+  function render(text, growing = '') {
     const known = { ...references };
-    morph(root, toNodes(text, known), firstOpen());
+    const nodes = toNodes(text, known);
+    if (growing) nodes.append(toNodes(growing, known, true));
+    morph(root, nodes, firstOpen());
     hasReferences ||= Object.keys(known).length > 0;
+    for (let node = firstOpen(); node; node = node.nextSibling) typeset(node, root);
   }
 
   function firstOpen() {
@@ -189,7 +195,8 @@ export function streamMarkdown(root, onCode = () => {}) {
       count -= 1;
       lastFinal = next;
       if (!(next instanceof Element)) continue;
-      elements += 1 + next.getElementsByTagName('*').length;
+      // Formulas have a limit of their own.
+      elements += 1 + next.querySelectorAll(':not(math, math *)').length;
       next.querySelectorAll('pre > code').forEach(onCode);
     }
   }

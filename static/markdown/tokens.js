@@ -2,7 +2,10 @@
 // HTML text anywhere, so Trusted Types can be 'none'. Raw HTML is text, and nothing is fetched.
 
 import { appender, element } from './dom.js';
+import { formula } from './formula.js';
 import { DEEPEST, limit } from './limits.js';
+import { addMaths, sourceOf } from './maths.js';
+import { addTags } from './tags.js';
 
 /** @import { Env, MarkdownIt, Token } from 'markdown-it' */
 
@@ -26,30 +29,42 @@ export async function loadMarkdown() {
   // pointTo() refuses addresses. If the parser did, a refused link would show its source.
   parser.validateLink = () => true;
   limit(parser);
+  addMaths(parser);
+  addTags(parser);
   return parser;
 }
 
 /**
- * The top-level blocks of a text. Adds its link definitions to `references`, as toNodes() does.
+ * The top-level blocks of a growing text. Adds its link definitions to `references`, as toNodes()
+ * does.
  * @param {string} text
  * @param {References} references
  */
 export function topBlocks(text, references) {
   /** @type {Token[]} */
   const tokens = [];
-  parser?.block.parse(text, parser, { references }, tokens);
-  return tokens.filter((token) => token.level === 0 && token.nesting >= 0 && !token.hidden);
+  parser?.block.parse(text, parser, { references, isGrowing: true }, tokens);
+  const blocks = tokens.filter((token) => token.level === 0 && token.nesting >= 0 && !token.hidden);
+  const [before, last] = blocks.slice(-2);
+  // If it turns out to be no formula, it is part of the block before it.
+  if (last?.type === 'pending' && before.map?.[1] === last.map?.[0]) blocks.pop();
+  return blocks;
 }
 
 /**
- * One node for each top-level block. Without the library it is plain text.
+ * One node for each top-level block. Without the library it is plain text. If the text is growing,
+ * what its next characters would change is left out.
  * @param {string} text
  * @param {References} references
+ * @param {boolean} [isGrowing]
  */
-export function toNodes(text, references) {
+export function toNodes(text, references, isGrowing = false) {
   const root = new DocumentFragment();
-  if (parser) build(parser.parse(text, { references }), root);
-  else root.append(element('div', { class: 'plain' }, text));
+  if (parser) build(parser.parse(text, { references, isGrowing }), root);
+  else if (text) root.append(element('div', { class: 'plain' }, text));
+  for (const block of root.children) {
+    if (!block.hasAttribute('dir')) block.setAttribute('dir', 'auto');
+  }
   return root;
 }
 
@@ -103,8 +118,8 @@ function open(token, parent) {
     if (name === 'style') node.setAttribute('data-align', String(value).replace('text-align:', ''));
   }
   if (token.tag === 'a') pointTo(node, String(token.attrGet('href')));
-  const region = { class: 'tbl', tabindex: '0', role: 'region', 'aria-label': 'Table' };
-  parent.append(token.tag === 'table' ? element('div', region, node) : node);
+  const group = { class: 'tbl', tabindex: '0', role: 'group', 'aria-label': 'Table' };
+  parent.append(token.tag === 'table' ? element('div', group, node) : node);
   return node;
 }
 
@@ -118,10 +133,12 @@ function leaf(token, parent) {
     case 'hr':
       return [element('hr')];
     case 'code_inline':
-      return [element('code', {}, token.content)];
+      return [element('code', { dir: 'ltr' }, token.content)];
     case 'fence':
     case 'code_block':
       return [codeBlock(token.info, token.content)];
+    case 'formula':
+      return [formula(token)];
     case 'image':
       return [imageLink(token, parent)];
     case 'plain':
@@ -146,7 +163,11 @@ function addCheckbox(text, item) {
  * @type {(token: Token, parent: DocumentFragment | Element) => Element}
  */
 function imageLink(token, parent) {
-  const text = parser?.renderer.renderInlineAsText(token.children ?? [], parser.options, {});
+  const parts = token.children ?? [];
+  for (const part of parts) {
+    if (part.type === 'formula') Object.assign(part, { type: 'text', content: sourceOf(part) });
+  }
+  const text = parser?.renderer.renderInlineAsText(parts, parser.options, {});
   const isInLink = parent instanceof Element && parent.closest('a') !== null;
   const node = element(isInLink ? 'span' : 'a', { class: 'image' }, text || 'image');
   if (!isInLink) pointTo(node, String(token.attrGet('src')));
@@ -173,7 +194,8 @@ function pointTo(link, address) {
 export function plainBlock(text) {
   const source = element('div', { class: 'source' });
   appender(source)(text);
-  return element('div', { class: 'plain' }, source, element('small', {}, TOO_COMPLEX));
+  const remark = element('small', {}, TOO_COMPLEX);
+  return element('div', { class: 'plain', dir: 'auto' }, source, remark);
 }
 
 /** @type {(info: string, text: string) => Element} */
@@ -186,6 +208,6 @@ export function codeBlock(info, text) {
   const icon = element('svg', { class: 'i', 'aria-hidden': 'true' }, use);
   const copy = element('button', { type: 'button', 'data-do': 'copy-code' }, icon, 'Copy');
   const caption = element('figcaption', {}, name, copy);
-  const region = { tabindex: '0', role: 'region', 'aria-label': `${name} code` };
-  return element('figure', { class: 'code' }, caption, element('pre', region, code));
+  const group = { tabindex: '0', role: 'group', 'aria-label': `${name} code` };
+  return element('figure', { class: 'code', dir: 'ltr' }, caption, element('pre', group, code));
 }

@@ -14,7 +14,11 @@ window.paintedView = (root = document.createElement('div'), onCode = undefined) 
     view.write(text);
     view.paint();
   };
-  return { root, paint, finish: view.finish };
+  const finish = text => {
+    view.finish(text);
+    while (!view.isDone()) view.paint();
+  };
+  return { root, paint, finish };
 };
 
 /** Renders `text`, painted whenever it has grown to one of `lengths`. */
@@ -36,15 +40,16 @@ window.differences = text => {
   return letters ? cuts : [...cuts, 'letters'];
 };
 
-const PLAIN = 'p br hr h1 h2 h3 h4 h5 h6 em strong s ul li blockquote table thead tbody tr figcaption';
+const PLAIN = 'p br hr h1 h2 h3 h4 h5 h6 em strong s sub sup kbd ul li blockquote table thead tbody tr figcaption';
 const ALLOWED = {
   a: ['href', 'rel', 'target', 'title', 'class'], button: ['type', 'data-do'], code: ['class'],
   div: ['class', 'tabindex', 'role', 'aria-label'], figure: ['class'],
   input: ['type', 'disabled', 'checked', 'aria-label'], ol: ['start'],
-  pre: ['tabindex', 'role', 'aria-label'], span: ['class'],
+  pre: ['tabindex', 'role', 'aria-label'], span: ['class', 'tabindex', 'role', 'aria-label'],
   svg: ['class', 'aria-hidden'], td: ['data-align'], th: ['data-align'], use: ['href'],
   ...Object.fromEntries(PLAIN.split(' ').map(tag => [tag, []])),
 };
+const ANYWHERE = ['dir', 'data-source', 'data-set'];
 const MUST_BE = {
   a: node => !node.hasAttribute('href') || /^(https?:\/\/|mailto:)/.test(node.getAttribute('href')),
   button: node => node.matches('figure > figcaption > button[type=button]'),
@@ -55,9 +60,11 @@ const MUST_BE = {
 
 /** Whatever Markdown has no need of: elements, attributes, and addresses that lead astray. */
 window.forbidden = root => [...root.querySelectorAll('*')].flatMap(node => {
+  // Formulas have a test of their own.
+  if (node.closest('math')) return [];
   const allowed = ALLOWED[node.localName];
   if (!allowed || MUST_BE[node.localName]?.(node) === false) return [node.outerHTML];
-  return node.getAttributeNames().filter(name => !allowed.includes(name));
+  return node.getAttributeNames().filter(name => !ANYWHERE.includes(name) && !allowed.includes(name));
 });
 
 window.frame = () => new Promise(resolve => requestAnimationFrame(resolve));

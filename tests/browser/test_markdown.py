@@ -71,10 +71,79 @@ async def test_S08_raw_html_is_text(harness: Page) -> None:
     assert text == '<b onclick="x()">bold</b>'
 
 
+async def test_four_elements_of_html_are_read_if_they_have_no_attributes(harness: Page) -> None:
+    kept = "<sub>a <sup class='b'>c</sup> <kbd >d</kbd> <BR> <br clear='all'> <b>e</b> </sub> `<br>`"
+    texts = [
+        "H<sub>2</sub>O",
+        "a<sup>*b*</sup>",
+        "<kbd>Ctrl</kbd><br>x<br/>y",
+        "| a<br>b |\n|-|",
+        "<sub>a <sub>b",
+        "<su",
+    ]
+    roots = await harness.evaluate(
+        """texts => texts.map(text => {
+            const root = render(text);
+            return [root.textContent.replaceAll('\\n', ''), root.querySelectorAll('sub, sup, kbd, br').length,
+                differences(text).length];
+        })""",
+        [*texts, kept],
+    )
+    assert roots[:-1] == [
+        ["H2O", 1, 0],
+        ["ab", 1, 0],
+        ["Ctrlxy", 3, 0],
+        ["ab", 1, 0],
+        ["<sub>a <sub>b", 0, 0],
+        ["<su", 0, 0],
+    ]
+    text, elements, different = roots[-1]
+    assert (elements, different) == (1, 0)
+    assert text == kept.removeprefix("<sub>").replace(" </sub>", " ").replace("`", "")
+
+
+async def test_half_a_tag_is_never_seen(harness: Page) -> None:
+    seen = await harness.evaluate(
+        """text => {
+            const { root, paint } = paintedView();
+            return everyLength(text).map(length => {
+                paint(text.slice(0, length));
+                return root.textContent;
+            }).filter(it => it.includes('<'));
+        }""",
+        "H<sub>2</sub>O<br>and <kbd>C</kbd> or<br />so <sup>2</sup>.",
+    )
+    assert seen == []
+
+
+async def test_each_block_has_its_own_direction_and_code_is_never_mirrored(harness: Page) -> None:
+    directions = await harness.evaluate(
+        """text => {
+            const root = render(text);
+            document.querySelector('#content').append(root);
+            return [...root.querySelectorAll('p, ul, td, figure, code, .maths')].map(it =>
+                `${it.localName} ${getComputedStyle(it).direction}`);
+        }""",
+        "Latin\n\nعربي `x()` و \\(y\\)\n\n- `x` عربي\n\n```\n# عربي\n```\n\n| عربي |\n|---|\n| عربي |",
+    )
+    assert directions == [
+        *["p ltr", "p rtl", "code ltr", "span ltr", "ul rtl", "code ltr"],
+        *["figure ltr", "code ltr", "td rtl"],
+    ]
+
+
+async def test_tables_and_code_are_groups_and_no_landmarks(harness: Page) -> None:
+    roles = await harness.evaluate(
+        "text => [...render(text).querySelectorAll('[role]')].map(it => `${it.role} ${it.ariaLabel} ${it.tabIndex}`)",
+        "| a |\n|---|\n\n```py\nx\n```\n\n$$x$$",
+    )
+    assert roles == ["group Table 0", "group py code 0", "group Formula 0"]
+
+
 async def test_S09_an_image_is_a_link_that_nothing_fetches(harness: Page) -> None:
     html = await harness.evaluate("() => render('![the *cat*](https://example.com/cat.png)').innerHTML")
     link = 'class="image" href="https://example.com/cat.png" rel="noopener noreferrer nofollow" target="_blank"'
-    assert html == f"<p><a {link}>the cat</a></p>"
+    assert html == f'<p dir="auto"><a {link}>the cat</a></p>'
 
 
 async def test_only_absolute_web_and_mail_addresses_are_links(harness: Page) -> None:
@@ -132,7 +201,7 @@ async def test_a_marker_that_closes_is_shown_and_half_of_one_waits(harness: Page
         """text => {
             const { root, paint } = paintedView();
             paint(text);
-            return root.innerHTML.replaceAll('\\n', '');
+            return root.innerHTML.replaceAll('\\n', '').replaceAll(/ dir="\\w+"/g, '');
         }""",
         half,
     )
@@ -271,6 +340,29 @@ async def test_finished_code_gets_colours_without_markup(harness: Page) -> None:
     assert words == ["def", "return"]
     assert await harness.evaluate("() => document.querySelector('#content').innerHTML") == before
     assert await harness.evaluate("() => violations") == []
+
+
+async def test_removed_lines_have_a_colour_of_their_own(harness: Page) -> None:
+    await harness.evaluate(
+        """() => document.querySelector('#content').append(render('```diff\\n- a\\n+ b\\n```', [], highlight))"""
+    )
+    await harness.wait_for_function("() => CSS.highlights.get('deleted')?.size === 1")
+    assert await harness.evaluate("() => [...CSS.highlights.keys()].sort()") == ["deleted", "string"]
+
+
+async def test_forced_colors_have_no_highlights(harness: Page) -> None:
+    """There each of them is an inverse box."""
+    colour = """() => {
+        document.querySelector('#content').replaceChildren(render('```py\\nreturn 1\\n```', [], highlight));
+    }"""
+    size = "() => CSS.highlights.get('keyword')?.size ?? 0"
+    await harness.evaluate(colour)
+    await harness.wait_for_function(f"() => ({size})() === 1")
+    await harness.emulate_media(forced_colors="active")
+    await harness.wait_for_function(f"() => ({size})() === 0")
+    await harness.evaluate(colour)
+    await harness.wait_for_function("() => CSS.highlights.has('keyword')")
+    assert await harness.evaluate(size) == 0
 
 
 @pytest.mark.parametrize("code", ["return 1\n" * 4000, "return " + "x" * 400])

@@ -71,8 +71,22 @@ async def test_27_copied_code_is_exactly_the_code(chat: Chat, openai: FakeOpenAI
     code = "if a < b && c:\n\treturn '<&amp;>'  \n\n\n# 🎉\n" + "".join(f"line {n}\n" for n in range(120))
     openai.says("Look:\n\n```python\n", code, "```\n")
     await chat.ask("Code, please")
-    await chat.last_reply.get_by_role("button", name="Copy").click()
+    button = chat.last_reply.get_by_role("button")
+    await button.click()
     assert await chat.copied() == code
+    await expect(button).to_have_text("Copied")
+    await expect(button).to_have_text("Copy")
+
+
+async def test_the_copy_button_of_long_code_stays_in_sight(chat: Chat, openai: FakeOpenAI) -> None:
+    openai.says("```\n" + "line\n" * 200 + "```\n" + LINE * 30)
+    await chat.ask("Code, please")
+    button = chat.last_reply.get_by_role("button", name="Copy")
+    for line in (20, 150):
+        await chat.page.evaluate("line => { log.scrollTop = line * 20; }", line)
+        await expect(button).to_be_in_viewport(ratio=1)
+    await chat.page.evaluate("log.scrollTop = log.scrollHeight")
+    await expect(button).not_to_be_in_viewport()
 
 
 async def test_28_a_selection_survives_what_is_written_after_it(chat: Chat, openai: FakeOpenAI) -> None:
