@@ -53,7 +53,7 @@ async def test_a_password_opens_the_chat(browser: Browser, locked: Server, scrip
         await expect(chat.page.get_by_role("alert")).to_have_text("Wrong password.")
         await log_in(chat, PASSWORD)
         await expect(chat.page).to_have_url(f"{locked.url}/")
-        await expect(chat.page.locator("#prompt")).to_be_visible()
+        await expect(chat.page.locator("main")).to_be_visible()
         assert all("401" in fault for fault in chat.faults), chat.faults
 
 
