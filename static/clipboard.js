@@ -10,12 +10,19 @@ const COPIED = 1600;
 /** @type {(button: HTMLButtonElement, text: string) => Promise<News>} */
 export async function copy(button, text) {
   const icon = find('use', button, SVGUseElement);
+  const news = await copyText(text);
+  if (news.alarm) return news;
+  icon.setAttribute('href', '#i-check');
+  setTimeout(() => icon.setAttribute('href', '#i-copy'), COPIED);
+  return news;
+}
+
+/** @type {(text: string) => Promise<News>} */
+export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     return { alarm: 'The browser blocked copying.' };
   }
-  icon.setAttribute('href', '#i-check');
-  setTimeout(() => icon.setAttribute('href', '#i-copy'), COPIED);
   return { notice: 'Copied' };
 }

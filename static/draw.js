@@ -2,11 +2,11 @@
 // is not touched. The style sheet decides what shows in which state of a turn, by `data-status`.
 
 import { isOpen, shown } from './chat/conversation.js';
+import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
-import { beginOpening, endOpening, titleOf } from './chat/storage.js';
+import { beginOpening, endOpening } from './chat/storage.js';
 import { appender, copyOf, find } from './markdown/dom.js';
-import { highlight } from './markdown/highlight.js';
-import { streamMarkdown } from './markdown/stream.js';
+import { showReply } from './markdown/reply.js';
 
 /** @import { Network } from './chat/connection.js' */
 /** @import { Turn } from './chat/conversation.js' */
@@ -16,7 +16,7 @@ import { streamMarkdown } from './markdown/stream.js';
  * @typedef {object} Drawn
  * @property {HTMLElement} node
  * @property {Turn} turn
- * @property {ReturnType<typeof streamMarkdown> | null} view  null until there is an answer
+ * @property {ReturnType<typeof showReply> | null} view  null until there is an answer
  * @property {(text: string) => void} think  appends to what is shown of the reasoning
  */
 
@@ -97,6 +97,7 @@ export function draw() {
   find('#unopened b').textContent = titleOf(unopened) ?? 'The last conversation';
   find('#editing').hidden = !editing;
   find('#title').textContent = title ?? 'New chat';
+  find('#menu-button').hidden = home === null;
   document.title = title ? `${title} · Pocket Chat` : 'Pocket Chat';
   find('#model').textContent = [model, demo && 'demo'].filter(Boolean).join(' · ');
   return isDrawn;
@@ -163,7 +164,9 @@ function drawEarlier(earlier) {
  * @type {(before: Turn, turn: Turn | undefined) => boolean}
  */
 function continues(before, turn) {
-  if (!turn?.reasoning.startsWith(before.reasoning)) return false;
+  // Another conversation may use the same ids.
+  if (turn?.question !== before.question) return false;
+  if (!turn.reasoning.startsWith(before.reasoning)) return false;
   return turn.answer === before.answer || (isOpen(before) && turn.answer.startsWith(before.answer));
 }
 
@@ -201,7 +204,7 @@ function drawTurn(item, turn) {
   drawThinking(find('.thinking', node, HTMLDetailsElement), turn, before);
   item.think(turn.reasoning.slice(before.reasoning.length));
   if (answer === '') return;
-  item.view ??= streamMarkdown(find('.md', node), highlight);
+  item.view ??= showReply(find('.md', node));
   if (isOpen(turn)) item.view.write(answer);
   else if (isOpen(before) || before.answer !== answer) item.view.finish(answer);
 }

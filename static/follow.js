@@ -18,7 +18,7 @@ const UPWARD_KEYS = ['ArrowUp', 'PageUp', 'Home'];
  * @param {(place: Place) => void} [changed]
  */
 export function followEnd(log, content, changed = () => {}) {
-  const end = { following: false, unseen: false, follow };
+  const end = { following: false, unseen: false, follow, leave };
   let top = 0;
   let range = 0;
   let leftAtHeight = 0;

@@ -1,26 +1,27 @@
 // The page: what each click and key does, and when to draw.
 
+import { announce, tell } from './announce.js';
 import { shown } from './chat/conversation.js';
 import { news } from './chat/news.js';
+import { removePast } from './chat/past.js';
 import { session } from './chat/session.js';
-import * as storage from './chat/storage.js';
-import { copy } from './clipboard.js';
+import { copy, copyText } from './clipboard.js';
 import * as composer from './composer.js';
 import { draw, tooLong } from './draw.js';
 import { followEnd } from './follow.js';
+import { loadFormatting } from './formatting.js';
+import { drawList } from './list.js';
 import { find } from './markdown/dom.js';
-import { loadMarkdown } from './markdown/tokens.js';
+import { goOnToQuestion, goToQuestion, stepOf } from './questions.js';
 import * as sidebar from './sidebar.js';
-
-/** @import { News } from './chat/news.js' */
+import { linkToConversation, pushEntry, startTravelling } from './travel.js';
 
 const form = find('#composer', document, HTMLFormElement);
 const down = find('#down');
 // px to the top of the log: the page of earlier messages has time to come.
 const NEAR_TOP = 600;
 const log = find('#log');
-// Nothing is drawn before Markdown is there.
-let drawing = true;
+let drawing = false;
 // Whether all of the state is in the page.
 let drawnAll = false;
 
@@ -54,6 +55,13 @@ const ACTIONS = {
     end.follow();
     composer.focus();
   },
+  save: async () => (await loadMenu()).saveAsMarkdown(),
+  'copy-whole': async () => {
+    const text = await (await loadMenu()).wholeConversation();
+    if (text !== null) tell(await copyText(text));
+  },
+  link: async () => (await loadMenu()).showLink(linkToConversation()),
+  'copy-link': (_, button) => copy(button, linkToConversation()).then(announce),
   copy: (id, button) => copy(button, session.turnOf(id)?.answer ?? '').then(announce),
   'copy-code': (_, button) => {
     const code = button.closest('figure')?.querySelector('code');
@@ -80,14 +88,17 @@ document.addEventListener('keydown', (event) => {
 });
 
 /** @type {(event: KeyboardEvent) => (() => void) | null} */
-function actionOf({ key, code, ctrlKey, metaKey, shiftKey, target }) {
+function actionOf(event) {
+  const { key, code, ctrlKey, metaKey, shiftKey, target } = event;
   const command = ctrlKey || metaKey;
+  const step = stepOf(event);
+  if (step) return () => goToQuestion(step, end) || composer.focus();
   if (target instanceof HTMLTextAreaElement) {
     const sends = command || !(shiftKey || composer.touch.matches);
     if (key === 'Enter' && sends) return () => form.requestSubmit();
     if (key === 'ArrowUp' && target.value === '' && !session.state.editing) return editLast;
   }
-  if (key === 'Escape' && !document.querySelector('dialog[open]')) {
+  if (key === 'Escape' && !document.querySelector('dialog[open], :popover-open')) {
     return session.state.editing ? composer.showDraft : stop;
   }
   return command && shiftKey && code === 'KeyO' ? () => open(null) : null;
@@ -102,20 +113,6 @@ form.addEventListener('submit', (event) => {
   session.send(text, session.state.editing);
   composer.clear();
   end.follow();
-});
-
-// The old socket belongs to the old network.
-addEventListener('online', () => session.reconnect());
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) session.wake();
-});
-// An open socket would exclude the page from the back/forward cache.
-addEventListener('pagehide', () => {
-  session.disconnect();
-  storage.endOpening(session.state.home);
-});
-addEventListener('pageshow', ({ persisted }) => {
-  if (persisted) session.wake();
 });
 
 // What a person does, here or in another tab, may change what shows. Drawing it again costs little.
@@ -134,34 +131,30 @@ const end = followEnd(log, find('#turns'), ({ following, unseen }) => {
 });
 // After followEnd(), which knows by then whether it was the reader who moved.
 log.addEventListener('scroll', loadNearTop, { passive: true });
-session.start(`${location.origin.replace(/^http/, 'ws')}/ws`);
 composer.showDraft();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
-loadMarkdown().then(() => {
-  drawing = false;
-  drawSoon();
-});
+startTravelling({ show, tell });
+drawSoon();
+// The menu comes last, but before a click on it.
+loadFormatting().then(loadMenu);
 
 function drawSoon() {
   if (drawing) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    sidebar.drawSidebar();
+    delete document.documentElement.dataset.fresh;
+    sidebar.drawThemes();
+    drawList();
     drawnAll = draw();
-    if (drawnAll) loadNearTop();
-    else drawSoon();
+    if (!drawnAll) return drawSoon();
+    goOnToQuestion(end);
+    loadNearTop();
   });
 }
 
 function loadNearTop() {
   if (drawnAll && !end.following && log.scrollTop < NEAR_TOP) session.loadEarlier();
-}
-
-/** @param {News} news */
-function announce({ notice, alarm }) {
-  if (notice) find('#say').textContent = notice;
-  if (alarm) find('#alarm').textContent = alarm;
 }
 
 /** @param {Element} button */
@@ -177,17 +170,25 @@ function idAround(button) {
 function open(id) {
   const { conversation, home } = session.state;
   sidebar.closeDrawer();
-  if (id !== home || (!id && shown(conversation).length > 0)) {
-    session.open(id);
-    composer.showDraft();
-    end.follow();
-  }
-  composer.focus();
+  if (id === home && (id || shown(conversation).length === 0)) return composer.focus();
+  pushEntry(id);
+  show(id);
+}
+
+/** @param {string | null} id */
+function show(id) {
+  session.open(id);
+  composer.showDraft();
+  end.follow();
+}
+
+function loadMenu() {
+  return import('./menu.js');
 }
 
 /** @param {string} id */
 function remove(id) {
-  storage.remove(id);
+  removePast(id);
   session.deleteRemoved();
   if (id === session.state.home) open(null);
 }

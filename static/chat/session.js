@@ -6,7 +6,9 @@ import { connect, deleteConversation } from './connection.js';
 import { apply, current, enqueue, fresh, isOpen, shown, withdraw } from './conversation.js';
 import { anchor } from './history.js';
 import { randomId } from './ids.js';
-import * as storage from './storage.js';
+import { clearRemoved, readRemoved } from './past.js';
+import { failsToOpen, readOpen, writeOpen } from './storage.js';
+import { readWaiting, storeWaiting } from './waiting.js';
 
 /** @import { Network } from './connection.js' */
 /** @import { Conversation, Frame, Message } from './conversation.js' */
@@ -37,8 +39,8 @@ export class Session {
   });
 
   #url = '';
-  /** @type {((state: State, before: State) => void)[]} */
-  #listeners = [];
+  /** @type {Set<(state: State, before: State) => void>} */
+  #listeners = new Set();
   /** @type {ReturnType<typeof connect> | undefined} */
   #connection;
   // Whether this socket has received the history. Nothing is sent before: it may be in there.
@@ -49,17 +51,23 @@ export class Session {
   /** @type {Set<string>} */
   #stopping = new Set();
 
-  /** @param {(state: State, before: State) => void} listener  called after each change */
+  /**
+   * @param {(state: State, before: State) => void} listener  called after each change
+   * @returns a function that ends it
+   */
   subscribe(listener) {
-    this.#listeners.push(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
-  /** @param {string} url  of the server's WebSocket */
-  start(url) {
+  /**
+   * @param {string} url  of the server's WebSocket
+   * @param {string | null} [id]  of the conversation to open
+   */
+  start(url, id = readOpen()) {
     this.#url = url;
-    const last = storage.readOpen();
-    const unopened = storage.failsToOpen(last) ? last : null;
-    this.#load(unopened ? null : last, unopened);
+    const unopened = failsToOpen(id) ? id : null;
+    this.#load(unopened ? null : id, unopened);
     this.#connection = connect(url, {
       hello: () => this.#hello(),
       received: (frame) => this.#received(frame),
@@ -148,8 +156,8 @@ export class Session {
 
   /** Have the server delete what was removed here. What fails is retried at the next start. */
   deleteRemoved() {
-    for (const id of storage.readRemoved()) {
-      deleteConversation(this.#url, id, () => storage.clearRemoved(id));
+    for (const id of readRemoved()) {
+      deleteConversation(this.#url, id, () => clearRemoved(id));
     }
   }
 
@@ -163,10 +171,10 @@ export class Session {
 
   /** @param {Frame} frame */
   #received(frame) {
+    const joins = frame.type === 'history' && !this.#joined;
+    this.#joined ||= joins;
     this.#change(apply(this.state.conversation, frame));
-    if (frame.type !== 'history' || this.#joined) return;
-    this.#joined = true;
-    this.#sendPending();
+    if (joins) this.#sendPending();
   }
 
   /** @param {number} [code] */
@@ -195,14 +203,14 @@ export class Session {
 
   /** @type {(id: string | null, unopened?: string | null) => void} */
   #load(id, unopened = null) {
-    storage.writeOpen(id);
-    const conversation = fresh(id, storage.readWaiting(id));
+    writeOpen(id);
+    const conversation = fresh(id, readWaiting(id));
     this.#update({ conversation, home: id, editing: null, unopened });
   }
 
   /** @param {Conversation} conversation */
   #change(conversation) {
-    const home = storage.storeWaiting(this.state, conversation);
+    const home = storeWaiting(this.state, conversation);
     const open = new Set(shown(conversation).filter(isOpen).map((turn) => turn.id));
     for (const turn of this.#stopping) if (!open.has(turn)) this.#stopping.delete(turn);
     this.#update({ conversation, home });

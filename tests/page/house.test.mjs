@@ -34,3 +34,12 @@ test('chat/ needs no document', () => {
   assert.ok(chat.length > 3);
   assert.deepEqual(chat.filter((name) => /\b(document|window|location)\./.test(sources.get(name))), []);
 });
+
+test('E18 the browser is told at once of all that the page imports', () => {
+  const index = readFileSync(join(ROOT, 'index.html'), 'utf8');
+  const preloaded = [...index.matchAll(/rel="modulepreload" href="static\/(.*?)"/g)].map(([, name]) => name);
+  const found = new Set(['markdown/stream.js', 'markdown/highlight.js', 'markdown/tokens.js', 'page.js', 'start.js']);
+  for (const name of found) importsOf(name).forEach((other) => found.add(other));
+  for (const script of ['page.js', 'start.js']) found.delete(script);
+  assert.deepEqual(preloaded.toSorted(), [...found].sort());
+});

@@ -1,8 +1,0 @@
-// A classic script in the head: it runs before the first paint, so that no wrong colour flashes.
-document.documentElement.dataset.theme = 'system';
-try {
-  const stored = JSON.parse(localStorage.getItem('pocket-chat:theme') ?? 'null');
-  if (stored) document.documentElement.dataset.theme = stored;
-} catch {
-  // Accepted: where nothing can be stored, no choice is.
-}
