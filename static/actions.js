@@ -1,13 +1,14 @@
 // What a person does in the page, by a button or a key.
 
-import { announce, report } from './announce.js';
+import { announce, report, tell } from './announce.js';
 import { shown } from './chat/conversation.js';
+import { removePast } from './chat/past.js';
 import { session } from './chat/session.js';
-import * as storage from './chat/storage.js';
-import { copy } from './clipboard.js';
+import { copy, copyText } from './clipboard.js';
 import * as composer from './composer.js';
 import { end } from './log.js';
 import * as sidebar from './sidebar.js';
+import { linkToConversation, pushEntry } from './travel.js';
 import { toggleFold } from './turn.js';
 
 const CONTINUE = 'Continue where you left off.';
@@ -49,6 +50,13 @@ export const ACTIONS = {
     end.follow();
     composer.focus();
   },
+  save: async () => (await loadMenu()).saveAsMarkdown(),
+  'copy-whole': async () => {
+    const text = await (await loadMenu()).wholeConversation();
+    if (text !== null) tell(await copyText(text));
+  },
+  link: async () => (await loadMenu()).showLink(linkToConversation()),
+  'copy-link': (_, button) => copy(button, linkToConversation()).then(report),
   copy: (id, button) => copy(button, session.turnOf(id)?.answer ?? '').then(report),
   'copy-code': (_, button) => {
     const code = button.closest('figure')?.querySelector('code');
@@ -73,12 +81,24 @@ export function send() {
 export function open(id) {
   const { conversation, home } = session.state;
   sidebar.closeDrawer();
-  if (id !== home || (!id && shown(conversation).length > 0)) {
-    session.open(id);
-    composer.restore();
-    end.follow();
-  }
+  if (id === home && (id || shown(conversation).length === 0)) return composer.focus();
+  pushEntry(id);
+  show(id);
+}
+
+/**
+ * Show it in the current entry of the browser's history.
+ * @param {string | null} id
+ */
+export function show(id) {
+  session.open(id);
+  composer.restore();
+  end.follow();
   composer.focus();
+}
+
+export function loadMenu() {
+  return import('./menu.js');
 }
 
 export function editLast() {
@@ -96,7 +116,7 @@ export function escape() {
 
 /** @param {string} id */
 function remove(id) {
-  storage.remove(id);
+  removePast(id);
   session.deleteRemoved();
   if (id === session.state.home) open(null);
 }

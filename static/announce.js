@@ -1,18 +1,39 @@
-// What a screen reader announces.
+// News for a person: read out, and where nothing else on the page shows it, shown for a while.
 
-import { session } from './chat/session.js';
 import { find } from './markdown/dom.js';
 
 /** @import { News } from './chat/news.js' */
 
-/** @param {News} news */
+// ms
+const SHOWN = 6_000;
+const toast = find('#toast');
+let timer = 0;
+
+/**
+ * Have a screen reader read it out.
+ * @param {News} news
+ */
 export function announce({ notice, alarm }) {
   if (notice) find('#say').textContent = notice;
   if (alarm) find('#alarm').textContent = alarm;
 }
 
-/** @param {News} news  of what a person did: a problem also shows, under the message box */
-export function report({ notice, alarm }) {
-  announce({ notice });
-  if (alarm) session.warn(alarm);
+/**
+ * Announce it, and show it over the message box.
+ * @param {News} news
+ */
+export function tell(news) {
+  announce(news);
+  clearTimeout(timer);
+  toast.textContent = news.alarm ?? news.notice ?? '';
+  toast.hidden = false;
+  timer = setTimeout(() => {
+    toast.hidden = true;
+  }, SHOWN);
+}
+
+/** @param {News} news  of a button that shows its success itself */
+export function report(news) {
+  if (news.alarm) tell(news);
+  else announce(news);
 }

@@ -9,13 +9,19 @@ const COPIED = 1600;
 
 /** @type {(button: HTMLButtonElement, text: string) => Promise<News>} */
 export async function copy(button, text) {
+  const news = await copyText(text);
+  // A second click within the time would take “Copied” for the button's own text.
+  if (!news.alarm && button.dataset.copied === undefined) showCopied(button);
+  return news;
+}
+
+/** @type {(text: string) => Promise<News>} */
+export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     return { alarm: 'The browser blocked copying. Select the text and copy it by hand.' };
   }
-  // A second click within the time would take “Copied” for the button's own text.
-  if (button.dataset.copied === undefined) showCopied(button);
   return { notice: 'Copied' };
 }
 

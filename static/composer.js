@@ -16,6 +16,12 @@ box.addEventListener('input', changed);
 
 export const text = () => box.value.trimEnd();
 
+/** Show what was in the box, unless a person has typed before this script was here. */
+export function start() {
+  if (box.value) writeDraft(box.value);
+  restore();
+}
+
 /** Show what was in the box of this conversation: an edit that was not sent, or the draft. */
 export function restore() {
   const turn = storage.read('editing', '', session.state.home);

@@ -2,8 +2,9 @@
 // is not touched.
 
 import { isOpen, shown } from './chat/conversation.js';
+import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
-import { beginOpening, endOpening, titleOf } from './chat/storage.js';
+import { beginOpening, endOpening } from './chat/storage.js';
 import { tooLong } from './composer.js';
 import { find } from './markdown/dom.js';
 import { drawTab } from './tab.js';
@@ -74,6 +75,7 @@ export function draw() {
   find('#keys').hidden = loading === true;
   find('#editing').hidden = !editing;
   find('#title').textContent = title ?? 'New chat';
+  find('#menu-button').hidden = home === null;
   find('#model').textContent = [model, demo && 'demo'].filter(Boolean).join(' · ');
   return isDrawn;
 }
@@ -128,7 +130,9 @@ function drawEarlier(earlier) {
  * @type {(before: Turn, turn: Turn | undefined) => boolean}
  */
 function continues(before, turn) {
-  if (!turn?.reasoning.startsWith(before.reasoning)) return false;
+  // Another conversation may use the same ids.
+  if (turn?.question !== before.question) return false;
+  if (!turn.reasoning.startsWith(before.reasoning)) return false;
   return turn.answer === before.answer || (isOpen(before) && turn.answer.startsWith(before.answer));
 }
 

@@ -7,6 +7,7 @@
  * @property {(() => void)} editLast
  * @property {() => void} escape
  * @property {() => void} newChat
+ * @property {(step: -1 | 1) => void} goToQuestion
  */
 
 /** @param {Deeds} deeds */
@@ -27,13 +28,28 @@ export function listenToKeys(deeds) {
 }
 
 /** @type {(event: KeyboardEvent, deeds: Deeds) => (() => void) | null} */
-function deedOf({ key, code, ctrlKey, metaKey, shiftKey, target }, deeds) {
+function deedOf(event, deeds) {
+  const { key, code, ctrlKey, metaKey, shiftKey, target } = event;
   const command = ctrlKey || metaKey;
+  const step = stepOf(event);
+  if (step) return () => deeds.goToQuestion(step);
   if (target instanceof HTMLTextAreaElement) {
     const sends = command || (!shiftKey && deeds.sendsByEnter());
     if (key === 'Enter' && sends) return deeds.send;
     if (key === 'ArrowUp' && target.value === '') return deeds.editLast;
   }
-  if (key === 'Escape' && !document.querySelector('dialog[open]')) return deeds.escape;
+  if (key === 'Escape' && !document.querySelector('dialog[open], :popover-open')) return deeds.escape;
   return command && shiftKey && code === 'KeyO' ? deeds.newChat : null;
+}
+
+/**
+ * Which way a key goes: -1 to the question before, 1 to the next, 0 nowhere.
+ * @param {KeyboardEvent} event
+ */
+function stepOf({ key, altKey, ctrlKey, metaKey, shiftKey, target }) {
+  if (!altKey || ctrlKey || metaKey || shiftKey || document.querySelector('dialog[open]')) return 0;
+  // There, these keys go from paragraph to paragraph.
+  const isText = target instanceof HTMLTextAreaElement && target.value !== '';
+  if (isText && /Mac|iP/.test(navigator.platform)) return 0;
+  return key === 'ArrowUp' ? -1 : key === 'ArrowDown' ? 1 : 0;
 }

@@ -1,25 +1,25 @@
 // The page: which action each click and key has, and when to draw.
 
-import { ACTIONS, editLast, escape, open, send } from './actions.js';
-import { announce } from './announce.js';
+import { ACTIONS, editLast, escape, loadMenu, open, send, show } from './actions.js';
+import { announce, tell } from './announce.js';
 import { news } from './chat/news.js';
 import { session } from './chat/session.js';
-import * as storage from './chat/storage.js';
 import * as composer from './composer.js';
 import { draw } from './draw.js';
 import { takeDroppedFiles } from './drop.js';
+import { loadFormatting } from './formatting.js';
 import { listenToKeys } from './keys.js';
-import { loadNearTop } from './log.js';
-import { showLoginIfAsked } from './login.js';
+import { drawList } from './list.js';
+import { end, loadNearTop } from './log.js';
 import { find } from './markdown/dom.js';
-import { loadMarkdown } from './markdown/tokens.js';
+import { goOnToQuestion, goToQuestion } from './questions.js';
 import * as sidebar from './sidebar.js';
 import { noteEnds } from './tab.js';
+import { startTravelling } from './travel.js';
 import { drawWelcome } from './welcome.js';
 
 const form = find('#composer', document, HTMLFormElement);
-// Nothing is drawn before Markdown is there.
-let drawing = true;
+let drawing = false;
 // Whether all of the state is in the page.
 let drawnAll = false;
 
@@ -44,6 +44,7 @@ listenToKeys({
   editLast,
   escape,
   newChat: () => open(null),
+  goToQuestion: (step) => goToQuestion(step, end) || composer.focus(),
 });
 form.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -54,20 +55,6 @@ takeDroppedFiles({
   insert: composer.insert,
   refuse: (sentence) => session.warn(sentence),
   limit: () => session.state.conversation.limit,
-});
-
-// The old socket belongs to the old network.
-addEventListener('online', () => session.reconnect());
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) session.wake();
-});
-// An open socket would exclude the page from the back/forward cache.
-addEventListener('pagehide', () => {
-  session.disconnect();
-  storage.endOpening(session.state.home);
-});
-addEventListener('pageshow', ({ persisted }) => {
-  if (persisted) session.wake();
 });
 
 // A problem was read by then.
@@ -84,25 +71,27 @@ session.subscribe((state, before) => {
 });
 // After the listener of log.js, which knows by then whether it was the reader who moved.
 find('#log').addEventListener('scroll', loadEarlier, { passive: true });
-session.start(new URL('ws', location.href.replace(/^http/, 'ws')).href, showLoginIfAsked);
 // Only a message box that is in its place can have the focus.
 drawWelcome();
-composer.restore();
+composer.start();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
-loadMarkdown().then(() => {
-  drawing = false;
-  drawSoon();
-});
+startTravelling({ show, tell });
+drawSoon();
+// The menu comes last, but before a click on it.
+loadFormatting().then(loadMenu);
 
 function drawSoon() {
   if (drawing) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    sidebar.drawSidebar();
+    delete document.documentElement.dataset.fresh;
+    sidebar.drawThemes();
+    drawList();
     drawnAll = draw();
-    if (drawnAll) loadNearTop();
-    else drawSoon();
+    if (!drawnAll) return drawSoon();
+    goOnToQuestion(end);
+    loadNearTop();
   });
 }
 

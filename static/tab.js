@@ -2,8 +2,8 @@
 // drawn, so this is called for each change.
 
 import { isOpen, shown } from './chat/conversation.js';
+import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
-import { titleOf } from './chat/storage.js';
 
 /** @import { State } from './chat/session.js' */
 

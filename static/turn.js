@@ -5,8 +5,7 @@ import { isOpen } from './chat/conversation.js';
 import { session } from './chat/session.js';
 import { thinkingLabel } from './chat/thinking.js';
 import { appender, copyOf, find } from './markdown/dom.js';
-import { highlight } from './markdown/highlight.js';
-import { streamMarkdown } from './markdown/stream.js';
+import { showReply } from './markdown/reply.js';
 
 /** @import { Turn } from './chat/conversation.js' */
 
@@ -15,7 +14,7 @@ import { streamMarkdown } from './markdown/stream.js';
  * @typedef {object} Drawn
  * @property {HTMLElement} node
  * @property {Turn} turn
- * @property {ReturnType<typeof streamMarkdown> | null} view  null until there is an answer
+ * @property {ReturnType<typeof showReply> | null} view  null until there is an answer
  * @property {(text: string) => void} think  appends to what is shown of the reasoning
  */
 
@@ -63,7 +62,7 @@ export function drawTurn(item, turn) {
   drawThinking(find('.thinking', node, HTMLDetailsElement), turn, before);
   item.think(turn.reasoning.slice(before.reasoning.length));
   if (answer === '') return;
-  item.view ??= streamMarkdown(find('.md', node), highlight);
+  item.view ??= showReply(find('.md', node));
   if (isOpen(turn)) item.view.write(answer);
   else if (isOpen(before) || before.answer !== answer) item.view.finish(answer);
 }

@@ -2,8 +2,8 @@
 // to the end of the page.
 
 import { shown } from './chat/conversation.js';
+import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
-import { titleOf } from './chat/storage.js';
 import { find } from './markdown/dom.js';
 
 const main = find('#main');

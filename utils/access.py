@@ -26,7 +26,7 @@ COOKIE = "pocket-chat"
 COOKIE_SECONDS = 30 * 86_400
 
 # What the login page consists of. Nothing in these files is secret.
-PAGE_FILES = ("login.css", "style.css", "theme.js", "icon.svg", "manifest.webmanifest")
+PAGE_FILES = ("login.css", "style.css", "first.js", "icon.svg", "manifest.webmanifest")
 PUBLIC = frozenset(PROBES) | {f"/static/{name}" for name in PAGE_FILES}
 
 # Prometheus cannot log in: it sends the password with every request, under any user name.

@@ -14,7 +14,9 @@ export function byDay(items, now = new Date()) {
   const days = new Map();
   for (const item of items) {
     const day = dayOf(item.at, now);
-    days.set(day, [...(days.get(day) ?? []), item]);
+    const others = days.get(day);
+    if (others) others.push(item);
+    else days.set(day, [item]);
   }
   return [...days];
 }

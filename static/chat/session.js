@@ -6,8 +6,10 @@ import { connect, deleteConversation } from './connection.js';
 import { apply, current, enqueue, fresh, shown, withdraw } from './conversation.js';
 import { anchor } from './history.js';
 import { randomId } from './ids.js';
+import { clearRemoved, readRemoved } from './past.js';
 import { Stops } from './stops.js';
-import * as storage from './storage.js';
+import { failsToOpen, readOpen, writeOpen } from './storage.js';
+import { readWaiting, storeWaiting } from './waiting.js';
 
 /** @import { Network } from './connection.js' */
 /** @import { Conversation, Frame, Message } from './conversation.js' */
@@ -38,8 +40,8 @@ export class Session {
   });
 
   #url = '';
-  /** @type {((state: State, before: State) => void)[]} */
-  #listeners = [];
+  /** @type {Set<(state: State, before: State) => void>} */
+  #listeners = new Set();
   /** @type {ReturnType<typeof connect> | undefined} */
   #connection;
   // Whether this socket has received the history. Nothing is sent before: it may be in there.
@@ -48,17 +50,24 @@ export class Session {
   #askedBefore = '';
   #stops = new Stops();
 
-  /** @param {(state: State, before: State) => void} listener  called after each change */
+  /**
+   * @param {(state: State, before: State) => void} listener  called after each change
+   * @returns a function that ends it
+   */
   subscribe(listener) {
-    this.#listeners.push(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
-  /** @type {(url: string, failed: () => void) => void} */
-  start(url, failed) {
+  /**
+   * @param {string} url  of the server's WebSocket
+   * @param {() => void} failed  called after each attempt to connect that failed
+   * @param {string | null} [id]  of the conversation to open
+   */
+  start(url, failed, id = readOpen()) {
     this.#url = url;
-    const last = storage.readOpen();
-    const unopened = storage.failsToOpen(last) ? last : null;
-    this.#load(unopened ? null : last, unopened);
+    const unopened = failsToOpen(id) ? id : null;
+    this.#load(unopened ? null : id, unopened);
     this.#connection = connect(url, {
       hello: () => this.#hello(),
       received: (frame) => this.#received(frame),
@@ -159,8 +168,8 @@ export class Session {
 
   /** Have the server delete what was removed here. What fails is retried at the next start. */
   deleteRemoved() {
-    for (const id of storage.readRemoved()) {
-      deleteConversation(this.#url, id, () => storage.clearRemoved(id));
+    for (const id of readRemoved()) {
+      deleteConversation(this.#url, id, () => clearRemoved(id));
     }
   }
 
@@ -174,12 +183,11 @@ export class Session {
 
   /** @param {Frame} frame */
   #received(frame) {
+    const joins = frame.type === 'history' && !this.#joined;
+    this.#joined ||= joins;
     this.#change(apply(this.state.conversation, frame, Date.now()));
-    if (frame.type !== 'history') return;
-    this.#stops.forgetUnknown(this.state.conversation);
-    if (this.#joined) return;
-    this.#joined = true;
-    this.#sendPending();
+    if (frame.type === 'history') this.#stops.forgetUnknown(this.state.conversation);
+    if (joins) this.#sendPending();
   }
 
   /** @param {number} [code] */
@@ -208,14 +216,14 @@ export class Session {
 
   /** @type {(id: string | null, unopened?: string | null) => void} */
   #load(id, unopened = null) {
-    storage.writeOpen(id);
-    const conversation = fresh(id, storage.readWaiting(id));
+    writeOpen(id);
+    const conversation = fresh(id, readWaiting(id));
     this.#update({ conversation, home: id, editing: null, unopened });
   }
 
   /** @param {Conversation} conversation */
   #change(conversation) {
-    const home = storage.storeWaiting(this.state, conversation);
+    const home = storeWaiting(this.state, conversation);
     this.#stops.forgetEnded(conversation);
     this.#update({ conversation, home });
   }

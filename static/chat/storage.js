@@ -1,21 +1,10 @@
-// What this browser stores: drafts, messages that wait, and the titles of past conversations,
-// which no server has. A full or forbidden storage never breaks the chat. Accepted: then a reload
-// starts without them.
-
-import { shown } from './conversation.js';
-
-/** @import { Conversation, Message } from './conversation.js' */
-/**
- * A past conversation, last used `at` (ms).
- * @typedef {{ id: string, title: string, at: number }} Past
- */
+// What this browser stores, by name: settings, drafts, and which conversation is open. A full or
+// forbidden storage never breaks the chat. Accepted: then a reload starts without them.
 
 // Chats below other paths of the same host share this browser's storage: without the path in its
-// keys, one would list, send and delete the other's. At the root it is empty.
+// keys, one would list, send and delete the other's. At the root it is empty. first.js does the same.
 const PATH = new URL('../..', import.meta.url).pathname.slice(0, -1);
-const TITLE = /^.{31,60}(?= |$)|^.{0,60}/u;
 const MOST_FAILURES = 2;
-const OF_A_CONVERSATION = ['draft', 'waiting', 'editing', 'edits'];
 
 /**
  * Read a value, of the browser as a whole or of a conversation. The conversation null is the new
@@ -28,10 +17,22 @@ const OF_A_CONVERSATION = ['draft', 'waiting', 'editing', 'edits'];
  */
 export function read(name, otherwise, conversation) {
   try {
-    const value = JSON.parse(area(conversation).getItem(key(name, conversation)) ?? 'null');
+    const value = JSON.parse(readText(name, conversation) ?? 'null');
     return isLike(value, otherwise) ? value : otherwise;
   } catch {
     return otherwise;
+  }
+}
+
+/**
+ * A value as it is stored.
+ * @type {(name: string, conversation?: string | null) => string | null}
+ */
+export function readText(name, conversation) {
+  try {
+    return area(conversation).getItem(key(name, conversation));
+  } catch {
+    return null;
   }
 }
 
@@ -69,18 +70,6 @@ function key(name, conversation) {
 }
 
 /**
- * The past conversations, newest first.
- * @type {() => Past[]}
- */
-export const past = () => readItems('conversations', 'title');
-
-/** @type {(id: string | null) => string | undefined} */
-export const titleOf = (id) => past().find((item) => item.id === id)?.title;
-
-/** @param {string} id */
-const pastWithout = (id) => past().filter((item) => item.id !== id);
-
-/**
  * Open this conversation after a reload of this tab, and in the next tab.
  * @param {string | null} id
  */
@@ -116,106 +105,10 @@ function timesOpened(id) {
 }
 
 /**
- * Store what waits, if that changed. Returns the home: the server's id once something waits.
- * @param {{ conversation: Conversation, home: string | null }} before
- * @param {Conversation} conversation
- */
-export function storeWaiting({ conversation: before, home: oldHome }, conversation) {
-  const { id, waiting } = conversation;
-  if (waiting === before.waiting && id === before.id) return oldHome;
-  const home = oldHome ?? (waiting.length > 0 ? id : null);
-  if (home !== null && oldHome === null) {
-    moveFromTab(home);
-    writeOpen(home);
-  }
-  writeWaiting(home, before.waiting, waiting);
-  const [first] = shown(conversation);
-  if (home !== null && waiting.length > 0) moveToTop(home, first.question);
-  return home;
-}
-
-/**
- * Write the messages that wait. Other tabs may have some in the same conversation: change only
- * those of this one.
- * @param {string | null} conversation
- * @param {Message[]} before
- * @param {Message[]} waiting
- */
-function writeWaiting(conversation, before, waiting) {
-  const ours = new Set([...before, ...waiting].map((message) => message.id));
-  const others = readWaiting(conversation).filter((message) => !ours.has(message.id));
-  write('waiting', [...others, ...waiting], conversation);
-}
-
-/** @type {(conversation: string | null) => Message[]} */
-export const readWaiting = (conversation) => readItems('waiting', 'content', conversation);
-
-/**
  * Those items of a list that have an id and a text.
  * @type {(name: string, text: string, conversation?: string | null) => any[]}
  */
-function readItems(name, text, conversation) {
+export function readItems(name, text, conversation) {
   const items = read(name, /** @type {any[]} */ ([]), conversation);
   return items.filter((item) => typeof item?.id === 'string' && typeof item[text] === 'string');
-}
-
-/**
- * The conversations that were removed here and that the server has yet to delete.
- * @type {() => string[]}
- */
-export const readRemoved = () => read('removed', []).filter((id) => typeof id === 'string');
-
-/** @param {string} id  of a conversation that the server has deleted */
-export function clearRemoved(id) {
-  write('removed', readRemoved().filter((other) => other !== id));
-}
-
-/**
- * Move a conversation to the top. Its first question is its title until a person renames it.
- * @param {string} id
- * @param {string} question
- */
-function moveToTop(id, question) {
-  const title = titleOf(id) ?? shorten(question);
-  write('conversations', [{ id, title, at: Date.now() }, ...pastWithout(id)]);
-}
-
-/**
- * @param {string} id
- * @param {string} title
- */
-export function rename(id, title) {
-  write('conversations', past().map((item) => (item.id === id ? { ...item, title } : item)));
-}
-
-/**
- * Remove all that is stored of a conversation. Its id goes to the list of those that the server
- * has yet to delete.
- * @param {string} id
- */
-export function remove(id) {
-  write('conversations', pastWithout(id));
-  write('removed', [...readRemoved(), id]);
-  for (const name of OF_A_CONVERSATION) write(name, null, id);
-}
-
-/**
- * Move what is stored of the new conversation in this tab to the id from the server.
- * @param {string} id
- */
-function moveFromTab(id) {
-  for (const name of OF_A_CONVERSATION) {
-    write(name, read(name, null, null), id);
-    write(name, null, null);
-  }
-}
-
-/**
- * The first words of a question, on one line.
- * @param {string} question
- */
-export function shorten(question) {
-  const line = question.trim().replace(/\s+/g, ' ');
-  const [start] = TITLE.exec(line) ?? [''];
-  return start === line ? line : `${start}…`;
 }

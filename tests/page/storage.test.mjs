@@ -4,7 +4,10 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { byDay } from '../../static/chat/days.js';
-import { beginOpening, endOpening, failsToOpen, past, read, readWaiting, shorten } from '../../static/chat/storage.js';
+import { matching } from '../../static/chat/filter.js';
+import { past, shorten } from '../../static/chat/past.js';
+import { beginOpening, endOpening, failsToOpen, read } from '../../static/chat/storage.js';
+import { readWaiting } from '../../static/chat/waiting.js';
 
 const stored = new Map();
 globalThis.localStorage = {
@@ -39,6 +42,15 @@ test('a title is the first words of the question, on one line', () => {
   assert.equal(shorten('  Why is\n my  queue growing? '), 'Why is my queue growing?');
   assert.equal(shorten('word '.repeat(20)), `${'word '.repeat(11)}word…`);
   assert.equal(shorten('🎉'.repeat(61)), `${'🎉'.repeat(60)}…`);
+});
+
+test('E11 a filter finds each word, whatever its case and accents', () => {
+  const list = ['Trip to Lisbon', 'Café in Lisboa', 'Cafés', 'Größe', 'ﬁle names'].map((title) => ({ title }));
+  const found = (query) => matching(list, query).map(({ title }) => title);
+  assert.deepEqual(found('CAFE'), ['Café in Lisboa', 'Cafés']);
+  assert.deepEqual(found(' lisb  CAFÉ '), ['Café in Lisboa']);
+  assert.deepEqual([found('GRÖSSE'), found('file'), found('x')], [['Größe'], ['ﬁle names'], []]);
+  assert.equal(matching(list, '  '), list);
 });
 
 test('P03 what was broken in the storage is passed over', () => {

@@ -81,6 +81,7 @@ class Server:
             "STORE_URL": f"sqlite:///{self._folder.name}/chat.db",
             "MESSAGES_PER_MINUTE": "100000",
         } | settings
+        self.store_url = str(environment["STORE_URL"])
         self.environment = {name: value for name, value in environment.items() if value is not None}
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
