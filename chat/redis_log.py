@@ -17,7 +17,7 @@ from typing import Any, Self
 from redis.exceptions import RedisError
 
 from chat.conversation import Event
-from chat.log import Gap, Unusable, decoded
+from chat.log import Gap, Unusable, decoded, report_outage
 from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls, Script
 from chat.redis_news import RedisNews
 
@@ -79,15 +79,18 @@ class RedisLog:
         self._keep_seconds = math.ceil(keep_days * 86_400)
         try:
             self._calls = RedisCalls(url, [APPEND, FORGET, RENEW_LEASE])
-        except ValueError:
-            # The error's text may contain the password.
+            self._calls.new_connection()
+        except (ValueError, TypeError):
+            # An unknown option raises TypeError. The error's text may contain the password.
             raise Unusable("expected redis://[[user]:password@]host[:port][/database]") from None
-        self._news = RedisNews(self._calls, self.worker)
+        self._news = RedisNews(self._calls, self.worker, _lease_key(self.worker))
 
     async def __aenter__(self) -> Self:
         try:
-            await self._renew_lease()
             await self._check_server()
+            await self._renew_lease()
+            # Fails if this user may not use channels: then no news would ever arrive.
+            await self._calls.write(("PUBLISH", _lease_key(self.worker), ""))
         except (RedisError, OSError) as error:
             await self._calls.close()
             # The text of a TimeoutError is empty.
@@ -151,9 +154,12 @@ class RedisLog:
 
     async def _keep_lease(self) -> None:
         while True:
-            # Retry at the next renewal.
-            with suppress(RedisError, OSError):
+            try:
                 await self._renew_lease()
+            except (RedisError, OSError) as error:
+                # Retry at the next renewal. A process without open conversations has no other
+                # occasion to notice.
+                report_outage(error)
             pause = self._lease / 5
             await asyncio.sleep(min(pause, AWAY_RENEWAL_SECONDS) if self._calls.is_away else pause)
 
@@ -162,10 +168,12 @@ class RedisLog:
         await self._calls.write(RENEW_LEASE.call(_lease_key(self.worker), milliseconds))
 
     async def _check_server(self) -> None:
-        """Warn if the server is configured to lose conversations."""
+        """Warn if the server is configured to lose conversations. Raises Unusable for a cluster."""
         # A hosted server may refuse to tell.
         with suppress(RedisError):
             info: dict[str, Any] = await self._calls.read(("INFO",))
+            if info.get("cluster_enabled"):
+                raise Unusable("is a node of a cluster, which is not supported")
             policy = info.get("maxmemory_policy", "noeviction")
             if policy != "noeviction":
                 logger.warning("maxmemory-policy is %s: conversations may be evicted", policy)

@@ -2,6 +2,7 @@
 // is not touched. The style sheet decides what shows in which state of a turn, by `data-status`.
 
 import { isOpen, shown } from './chat/conversation.js';
+import { GONE } from './chat/history.js';
 import { session } from './chat/session.js';
 import { beginOpening, endOpening, titleOf } from './chat/storage.js';
 import { appender, copyOf, find } from './markdown/dom.js';
@@ -72,7 +73,8 @@ export function draw() {
   const title = titleOf(home);
   const isBlank = prompt.value.trim() === '';
   const networkWarning = NETWORK_WARNINGS[network];
-  const warning = tooLong() || networkWarning || trouble;
+  const isGone = trouble === GONE && turns.length === 0;
+  const warning = tooLong() || networkWarning || (isGone ? '' : trouble);
   if (loaded && home !== opened) {
     opened = home;
     isOpening = true;
@@ -92,6 +94,7 @@ export function draw() {
   // Beside the sentence about a model that is loading there is no room for the keys.
   find('#keys').hidden = loading === true;
   find('#empty').hidden = turns.length > 0 || !loaded;
+  find('#gone').hidden = !isGone;
   find('#unopened').hidden = !unopened;
   find('#unopened').dataset.id = unopened ?? '';
   find('#unopened b').textContent = titleOf(unopened) ?? 'The last conversation';

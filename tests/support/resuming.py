@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
@@ -168,6 +167,6 @@ async def tabs(server: Server, conversations: list[str | None]) -> AsyncIterator
         yield await asyncio.gather(*opening)
 
 
-def worker(openai: FakeOpenAI, store: Path, **settings: Any) -> Server:
-    """One more process that serves the conversations of this file."""
-    return Server(openai.url, STORE_URL=f"sqlite:///{store}", LEASE_SECONDS=str(LEASE), **settings)
+def worker(openai: FakeOpenAI, store_url: str, **settings: Any) -> Server:
+    """One more process that serves the conversations of this store."""
+    return Server(openai.url, STORE_URL=store_url, LEASE_SECONDS=str(LEASE), **settings)
