@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from chat.conversation import Event
+from chat.conversation import Event, is_known
 from chat.log import Gap, Unusable, decoded, report_outage
 from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls, Script
 from chat.redis_news import RedisNews
@@ -34,9 +34,11 @@ EMPTY_MS = 500
 AWAY_RENEWAL_SECONDS = 0.25
 
 # One script, so that no other event can come between: its readers would never see it.
-# PUBLISH costs more than the rest, so it is left out if nobody else is subscribed.
+# PUBLISH costs more than the rest, so it is left out if nobody else is subscribed. `own` is what
+# this process believes of its own subscription. The server knows better: it may have dropped the
+# connection, and with it the subscription to the channel of this process.
 APPEND = Script("""
-    local body, keep, is_question, worker, own = unpack(ARGV)
+    local body, keep, is_question, channel, own = unpack(ARGV)
     local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
     local place = redis.call('XADD', KEYS[1], '*', 'e', body)
     if not last or is_question == '1' then
@@ -46,8 +48,9 @@ APPEND = Script("""
             redis.call('EXPIRE', KEYS[1], keep)
         end
     end
-    if redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > tonumber(own) then
-        redis.call('PUBLISH', KEYS[1], worker)
+    local subscribers = redis.call('PUBSUB', 'NUMSUB', KEYS[1], channel)
+    if subscribers[2] > math.min(own, subscribers[4]) then
+        redis.call('PUBLISH', KEYS[1], channel)
     end
     return {last and last[1] or false, place}
 """)
@@ -83,14 +86,14 @@ class RedisLog:
         except (ValueError, TypeError):
             # An unknown option raises TypeError. The error's text may contain the password.
             raise Unusable("expected redis://[[user]:password@]host[:port][/database]") from None
-        self._news = RedisNews(self._calls, self.worker, _lease_key(self.worker))
+        self._news = RedisNews(self._calls, _lease_key(self.worker))
 
     async def __aenter__(self) -> Self:
         try:
             await self._check_server()
             await self._renew_lease()
             # Fails if this user may not use channels: then no news would ever arrive.
-            await self._calls.write(("PUBLISH", _lease_key(self.worker), ""))
+            await self._calls.write(("PUBLISH", self._news.own_channel, ""))
         except (RedisError, OSError) as error:
             await self._calls.close()
             # The text of a TimeoutError is empty.
@@ -117,10 +120,10 @@ class RedisLog:
         key = _key(conversation)
         # encode() raises for a lone surrogate.
         body = json.dumps(event, ensure_ascii=False).encode()
-        is_question = int(event["type"] == "user")
+        is_question = int(is_known(event) and event["type"] == "user")
         own = int(self._news.hears(key))
-        call = APPEND.call(key, body, self._keep_seconds, is_question, self.worker, own)
-        before, place = await self._calls.write(call)
+        values = (body, self._keep_seconds, is_question, self._news.own_channel, own)
+        before, place = await self._calls.write(APPEND.call(key, *values))
         return before, place
 
     async def read(self, conversation: str, after: bytes | None) -> list[tuple[bytes, Event]]:
@@ -139,7 +142,8 @@ class RedisLog:
     async def forget(self, conversation: str, ids: list[bytes]) -> None:
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            await self._calls.write(FORGET.call(_key(conversation), self.worker, *some))
+            call = FORGET.call(_key(conversation), self._news.own_channel, *some)
+            await self._calls.write(call)
 
     async def alive(self, worker: str) -> bool:
         if await self._calls.write(("EXISTS", _lease_key(worker))):

@@ -19,17 +19,16 @@ RECONNECT_SECONDS = 0.1
 
 
 class RedisNews:
-    """Subscribes to a channel for each watched key. The message on it is the writer's name.
+    """Subscribes to a channel for each watched key, and to `own_channel`, which nobody else uses.
 
-    `own_channel` is a channel that nobody else uses.
+    The message on a channel is the writer's own channel.
     One connection serves the whole process, and one task alone reads it: redis-py's own PubSub
     would reconnect in whichever task happens to send.
     """
 
-    def __init__(self, calls: RedisCalls, worker: str, own_channel: str) -> None:
+    def __init__(self, calls: RedisCalls, own_channel: str) -> None:
+        self.own_channel = own_channel
         self._calls = calls
-        self._worker = worker
-        self._own_channel = own_channel
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._connection: AbstractConnection | None = None
         # By key: the subscriptions sent but not yet confirmed.
@@ -64,7 +63,7 @@ class RedisNews:
                     await connection.connect()  # type: ignore[no-untyped-call]
                 self._connection = connection
                 # Without any key there would be no subscription, and PING would get another reply.
-                await self._subscribe(self._own_channel, *self._watchers)
+                await self._subscribe(self.own_channel, *self._watchers)
                 await self._receive(connection)
             except (RedisError, OSError):
                 # The calls report that the server is away. Whatever it answered, this task must
@@ -99,7 +98,7 @@ class RedisNews:
                 self._heard.add(key)
             # There may have been news before.
             self._wake(key)
-        elif kind == b"message" and payload != self._worker.encode():
+        elif kind == b"message" and payload != self.own_channel.encode():
             self._wake(key)
 
     def _wake(self, key: str) -> None:

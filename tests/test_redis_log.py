@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -95,6 +96,20 @@ async def test_news_is_published_only_if_another_process_listens(ann: RedisLog, 
                 await heard.wait()
         assert calls(valkey, "publish") == 1
         assert not changed.is_set()
+
+
+async def test_news_is_published_though_the_server_has_dropped_ones_own_subscription(
+    ann: RedisLog, bob: RedisLog, valkey: Valkey
+) -> None:
+    """Otherwise the one subscriber who is left would be mistaken for oneself."""
+    async with ann.watch("c") as changed, bob.watch("c") as heard, bob.watch("d"):
+        await quiet(changed)
+        await quiet(heard)
+        (subscription,) = re.findall(r"id=(\d+) .* sub=2 ", valkey.command("CLIENT", "LIST", "TYPE", "pubsub"))
+        valkey.command("CLIENT", "KILL", "ID", subscription)
+        await write(ann, 0)
+        async with asyncio.timeout(NOTICED):
+            await heard.wait()
 
 
 async def test_a_watcher_is_woken_by_each_new_connection(ann: RedisLog, valkey: Valkey) -> None:

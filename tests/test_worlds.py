@@ -1,8 +1,8 @@
 """Worlds: three pages, two workers on one store, and whatever can happen to them, at random.
 
 However often workers die, pages leave, connections to the store are cut and events come twice: in the end everybody
-sees the same conversation, it was answered once, and no page ever showed what did not stay. WORLDS=300 runs more of them; a failure names its seed.
-NODES=3 makes each reply the work of three streaming nodes, one after the other.
+sees the same conversation, it was answered once, and no page ever showed what did not stay. WORLDS=300 runs more of
+them; a failure names its seed. NODES=3 makes each reply the work of three streaming nodes, one after the other.
 """
 
 import asyncio

@@ -184,7 +184,7 @@ async def delete(chat: Chat, index: int) -> None:
     await chat.button("Delete", exact=True).click()
 
 
-async def test_a_conversation_that_the_server_lost_is_not_an_empty_page(
+async def test_M08_a_conversation_that_the_server_lost_is_not_an_empty_page(
     browser: Browser, openai: FakeOpenAI, valkey: Valkey
 ) -> None:
     openai.says("Answer")

@@ -15,7 +15,7 @@ from tests.support.frames import TEXT, frame
 from tests.support.neighbour import but_answers_the_neighbour, undisturbed
 from tests.support.proc import memory_kib
 from tests.support.raw_websocket import RawWebSocket
-from tests.support.resuming import LEASE, Tab, tabs, worker
+from tests.support.resuming import LEASE, Tab, on_sqlite, tabs, worker
 from tests.support.store import rows_with
 from tests.support.telling import as_told, begin, questions, tell, text
 
@@ -76,6 +76,7 @@ async def test_L02_sigterm_waits_for_no_plain_client_and_drops_it(openai: FakeOp
     assert rows_with("Tell me a story.", store_url) == []
 
 
+@on_sqlite
 @pytest.mark.parametrize("pieces", [20, 0], ids=["L03 longer than the grace period", "L04 silent upstream"])
 async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
     openai: FakeOpenAI, store: str, other: Server, pieces: int
@@ -92,6 +93,7 @@ async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
             await sending_again_works(again, id, openai)
 
 
+@on_sqlite
 async def test_L05_sigterm_does_not_hang_on_a_frozen_client_and_its_reply_is_kept(
     openai: FakeOpenAI, store: str, other: Server
 ) -> None:
@@ -235,6 +237,7 @@ async def test_L09_500_turns_use_one_upstream_connection_and_leave_nothing(opena
         await server.comes_back_to(Usage(before.descriptors - 1, before.tasks - 1))
 
 
+@on_sqlite
 async def test_L10_one_broken_stream_of_100_disturbs_no_other(openai: FakeOpenAI, other: Server) -> None:
     breaking = asyncio.Event()
     told: dict[str, int] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import Call, FakeOpenAI, Server, Usage, dialogue, echo, eventually, script
-from tests.support.resuming import LEASE, Tab, tabs, worker
+from tests.support.resuming import LEASE, Tab, on_sqlite, tabs, worker
 from tests.support.store import rows_with
 from tests.support.telling import as_told, begin, questions, tell, telling, text
 
@@ -165,6 +165,7 @@ async def test_N12_100_clients_that_come_back_at_once_lose_nothing(openai: FakeO
                 assert len(tab.turns) == 1
 
 
+@on_sqlite
 async def test_N18_a_client_that_slept_sees_all_when_it_wakes(openai: FakeOpenAI, tab: Tab, server: Server) -> None:
     openai.answers(telling(ALL, pause=0))
     id = await tab.ask("Tell me a story.")
@@ -185,6 +186,7 @@ async def test_a_silent_model_is_not_taken_for_a_dead_worker(openai: FakeOpenAI,
         assert (await twin.ended(id)).whole == text(0, 2)
 
 
+@on_sqlite
 async def test_waiting_messages_are_answered_in_order_without_the_stopped(openai: FakeOpenAI, tab: Tab) -> None:
     openai.answers(as_told)
     ids = [await tab.ask(number) for number in ("one", "two", "three", "four")]
@@ -223,11 +225,11 @@ async def test_a_reply_that_nobody_reads_through_any_worker_is_interrupted(opena
     async with patient() as server, patient() as reading:
         async with Tab(server) as tab:
             id, call = await begin(openai, tab, 20)
-            await asyncio.sleep(1)  # Somebody watches: this is no time alone.
+            await asyncio.sleep(0.8)  # Somebody watches: this is no time alone.
             assert call.is_open
             async with Tab(reading, tab.conversation) as elsewhere:
                 tab.drop()
-                await asyncio.sleep(1.5)  # Somebody still does, and only the other worker knows.
+                await asyncio.sleep(0.8)  # Somebody still does, and only the other worker knows.
                 assert call.is_open
                 elsewhere.drop()
         await call.closed(0.5 + AT_ONCE)
@@ -359,6 +361,7 @@ async def test_a_plain_clients_conversation_leaves_no_row_after_it_left(openai: 
         assert await eventually(lambda: not rows_with('"turn"', store_url))
 
 
+@on_sqlite
 async def test_no_conversations_id_is_in_the_log_whatever_happens_to_it(
     openai: FakeOpenAI, tab: Tab, server: Server, other: Server
 ) -> None:

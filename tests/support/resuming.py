@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.client import Client, Frame
@@ -14,6 +15,9 @@ from tests.support.fake_openai import FakeOpenAI
 from tests.support.server import Server
 
 LEASE = 1.0  # seconds
+
+# For a test of conversations in which the kind of the store plays no part.
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 @dataclass
