@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from chat.conversation import Event
-from chat.log import Gap, Unusable, decoded
+from chat.conversation import Event, is_known
+from chat.log import Gap, Unusable, decoded, report_outage
 from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls, Script
 from chat.redis_news import RedisNews
 
@@ -34,9 +34,11 @@ EMPTY_MS = 500
 AWAY_RENEWAL_SECONDS = 0.25
 
 # One script, so that no other event can come between: its readers would never see it.
-# PUBLISH costs more than the rest, so it is left out if nobody else is subscribed.
+# PUBLISH costs more than the rest, so it is left out if nobody else is subscribed. `own` is what
+# this process believes of its own subscription. The server knows better: it may have dropped the
+# connection, and with it the subscription to the channel of this process.
 APPEND = Script("""
-    local body, keep, is_question, worker, own = unpack(ARGV)
+    local body, keep, is_question, channel, own = unpack(ARGV)
     local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
     local place = redis.call('XADD', KEYS[1], '*', 'e', body)
     if not last or is_question == '1' then
@@ -46,8 +48,9 @@ APPEND = Script("""
             redis.call('EXPIRE', KEYS[1], keep)
         end
     end
-    if redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > tonumber(own) then
-        redis.call('PUBLISH', KEYS[1], worker)
+    local subscribers = redis.call('PUBSUB', 'NUMSUB', KEYS[1], channel)
+    if subscribers[2] > math.min(own, subscribers[4]) then
+        redis.call('PUBLISH', KEYS[1], channel)
     end
     return {last and last[1] or false, place}
 """)
@@ -79,15 +82,18 @@ class RedisLog:
         self._keep_seconds = math.ceil(keep_days * 86_400)
         try:
             self._calls = RedisCalls(url, [APPEND, FORGET, RENEW_LEASE])
-        except ValueError:
-            # The error's text may contain the password.
+            self._calls.new_connection()
+        except (ValueError, TypeError):
+            # An unknown option raises TypeError. The error's text may contain the password.
             raise Unusable("expected redis://[[user]:password@]host[:port][/database]") from None
-        self._news = RedisNews(self._calls, self.worker)
+        self._news = RedisNews(self._calls, _lease_key(self.worker))
 
     async def __aenter__(self) -> Self:
         try:
-            await self._renew_lease()
             await self._check_server()
+            await self._renew_lease()
+            # Fails if this user may not use channels: then no news would ever arrive.
+            await self._calls.write(("PUBLISH", self._news.own_channel, ""))
         except (RedisError, OSError) as error:
             await self._calls.close()
             # The text of a TimeoutError is empty.
@@ -114,10 +120,10 @@ class RedisLog:
         key = _key(conversation)
         # encode() raises for a lone surrogate.
         body = json.dumps(event, ensure_ascii=False).encode()
-        is_question = int(event["type"] == "user")
+        is_question = int(is_known(event) and event["type"] == "user")
         own = int(self._news.hears(key))
-        call = APPEND.call(key, body, self._keep_seconds, is_question, self.worker, own)
-        before, place = await self._calls.write(call)
+        values = (body, self._keep_seconds, is_question, self._news.own_channel, own)
+        before, place = await self._calls.write(APPEND.call(key, *values))
         return before, place
 
     async def read(self, conversation: str, after: bytes | None) -> list[tuple[bytes, Event]]:
@@ -136,7 +142,8 @@ class RedisLog:
     async def forget(self, conversation: str, ids: list[bytes]) -> None:
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            await self._calls.write(FORGET.call(_key(conversation), self.worker, *some))
+            call = FORGET.call(_key(conversation), self._news.own_channel, *some)
+            await self._calls.write(call)
 
     async def alive(self, worker: str) -> bool:
         if await self._calls.write(("EXISTS", _lease_key(worker))):
@@ -151,9 +158,12 @@ class RedisLog:
 
     async def _keep_lease(self) -> None:
         while True:
-            # Retry at the next renewal.
-            with suppress(RedisError, OSError):
+            try:
                 await self._renew_lease()
+            except (RedisError, OSError) as error:
+                # Retry at the next renewal. A process without open conversations has no other
+                # occasion to notice.
+                report_outage(error)
             pause = self._lease / 5
             await asyncio.sleep(min(pause, AWAY_RENEWAL_SECONDS) if self._calls.is_away else pause)
 
@@ -162,10 +172,12 @@ class RedisLog:
         await self._calls.write(RENEW_LEASE.call(_lease_key(self.worker), milliseconds))
 
     async def _check_server(self) -> None:
-        """Warn if the server is configured to lose conversations."""
+        """Warn if the server is configured to lose conversations. Raises Unusable for a cluster."""
         # A hosted server may refuse to tell.
         with suppress(RedisError):
             info: dict[str, Any] = await self._calls.read(("INFO",))
+            if info.get("cluster_enabled"):
+                raise Unusable("is a node of a cluster, which is not supported")
             policy = info.get("maxmemory_policy", "noeviction")
             if policy != "noeviction":
                 logger.warning("maxmemory-policy is %s: conversations may be evicted", policy)

@@ -10,23 +10,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
 
-from chat.redis_calls import ATTEMPT_SECONDS, PASSING, RedisCalls
+from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls
 
 # Pause between attempts to connect.
 RECONNECT_SECONDS = 0.1
 
 
 class RedisNews:
-    """Subscribes to a channel for each watched key. The message on it is the writer's name.
+    """Subscribes to a channel for each watched key, and to `own_channel`, which nobody else uses.
 
+    The message on a channel is the writer's own channel.
     One connection serves the whole process, and one task alone reads it: redis-py's own PubSub
     would reconnect in whichever task happens to send.
     """
 
-    def __init__(self, calls: RedisCalls, worker: str) -> None:
+    def __init__(self, calls: RedisCalls, own_channel: str) -> None:
+        self.own_channel = own_channel
         self._calls = calls
-        self._worker = worker
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._connection: AbstractConnection | None = None
         # By key: the subscriptions sent but not yet confirmed.
@@ -61,10 +63,11 @@ class RedisNews:
                     await connection.connect()  # type: ignore[no-untyped-call]
                 self._connection = connection
                 # Without any key there would be no subscription, and PING would get another reply.
-                await self._subscribe(self._worker, *self._watchers)
+                await self._subscribe(self.own_channel, *self._watchers)
                 await self._receive(connection)
-            except (*PASSING, OSError):
-                # The calls report that the server is away.
+            except (RedisError, OSError):
+                # The calls report that the server is away. Whatever it answered, this task must
+                # not end: without news, rooms would no longer read what others write.
                 pass
             finally:
                 self._connection = None
@@ -95,7 +98,7 @@ class RedisNews:
                 self._heard.add(key)
             # There may have been news before.
             self._wake(key)
-        elif kind == b"message" and payload != self._worker.encode():
+        elif kind == b"message" and payload != self.own_channel.encode():
             self._wake(key)
 
     def _wake(self, key: str) -> None:
@@ -110,5 +113,5 @@ class RedisNews:
         # If it fails, or nobody is connected yet, listen() subscribes to everything again. On a
         # connection that has failed, send_command() would connect it anew.
         if self._connection and self._connection.is_connected:
-            with suppress(*PASSING, OSError):
+            with suppress(RedisError, OSError):
                 await self._connection.send_command(*command)

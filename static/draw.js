@@ -52,7 +52,8 @@ export function draw() {
   const title = titleOf(home);
   const isBlank = prompt.value.trim() === '';
   const networkWarning = NETWORK_WARNINGS[network];
-  const warning = tooLong() || networkWarning || trouble;
+  const isGone = trouble === GONE && turns.length === 0;
+  const warning = tooLong() || networkWarning || (isGone ? '' : trouble);
   if (loaded && home !== opened) {
     opened = home;
     isOpening = true;

@@ -2,6 +2,7 @@
 // to the end of the page.
 
 import { shown } from './chat/conversation.js';
+import { GONE } from './chat/history.js';
 import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
 import { find } from './markdown/dom.js';
@@ -15,6 +16,7 @@ export function drawWelcome() {
   const { conversation, unopened } = session.state;
   const count = shown(conversation).length;
   place(conversation.loaded && count === 0, count > 0);
+  find('#gone').hidden = conversation.trouble !== GONE;
   find('#unopened').hidden = !unopened;
   find('#unopened').dataset.id = unopened ?? '';
   find('#unopened b').textContent = titleOf(unopened) ?? 'The last conversation';

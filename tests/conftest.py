@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """One server for all tests; `store_url` empties it."""
+    """One server for all tests; `store_url` empties its first database."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey
 
@@ -48,7 +48,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/chat.db"
     valkey: Valkey = request.getfixturevalue("valkey")
-    valkey.command("FLUSHALL")
+    valkey.command("FLUSHDB")
     return valkey.url
 
 

@@ -90,7 +90,7 @@ async def test_1_000_conversations_leave_no_room_task_or_watcher_behind(app: Fas
     before = held()
     await visits(app, MANY)
     assert await eventually(lambda: held() <= before, LIMIT), f"{held()}, {before} before"
-    assert rows_with("plain", tmp_path / "chat.db") == []
+    assert rows_with("plain", f"sqlite:///{tmp_path}/chat.db") == []
 
 
 async def test_a_silent_conversation_gets_pings_for_clients_that_know_them(

@@ -8,12 +8,25 @@
  * @typedef {{ turn: string, status: string, chars: number }} Anchor
  */
 
+/** It was deleted in another tab, is older than the server keeps, or the server lost it. */
+export const GONE = 'This conversation is no longer stored.';
+
 /** @type {(conversation: Conversation, frame: History) => Conversation} */
 export function addHistory(conversation, frame) {
   const known = conversation.turns.findIndex(({ id }) => id === frame.after) + 1;
   const earlier = known > 0 ? conversation.earlier : frame.earlier === true;
   const turns = [...conversation.turns.slice(0, known), ...readTurns(frame.turns)];
-  return { ...conversation, turns, earlier, loaded: true, trouble: '' };
+  const trouble = turns.length === 0 && hadTurns(conversation) ? GONE : '';
+  return { ...conversation, turns, earlier, loaded: true, trouble };
+}
+
+/**
+ * Whether the server had turns of it: they are here, or something was sent in it before this page
+ * was loaded, and nothing of that waits.
+ * @type {(conversation: Conversation) => boolean}
+ */
+function hadTurns({ turns, waiting, loaded, trouble }) {
+  return turns.length > 0 || trouble === GONE || (!loaded && waiting.length === 0);
 }
 
 /** @type {(conversation: Conversation, frame: Earlier) => Conversation} */

@@ -4,6 +4,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.page import PHONE, Chat, chatting, open_tab, person, storage
 from tests.support import FakeOpenAI, Server
+from tests.support.valkey import Valkey
 
 
 async def test_a_message_is_edited_and_the_conversation_goes_on_from_there(chat: Chat, openai: FakeOpenAI) -> None:
@@ -181,3 +182,20 @@ async def delete(chat: Chat, index: int) -> None:
     await chat.past.nth(index).hover()
     await chat.button("Delete “").nth(index).click()
     await chat.button("Delete", exact=True).click()
+
+
+async def test_M08_a_conversation_that_the_server_lost_is_not_an_empty_page(
+    browser: Browser, openai: FakeOpenAI, valkey: Valkey
+) -> None:
+    openai.says("Answer")
+    async with Server(openai.url, STORE_URL=valkey.url) as server, chatting(browser, server.url) as chat:
+        gone = chat.page.get_by_text("This conversation is no longer stored.").first
+        await chat.ask("one")
+        await expect(gone).to_be_hidden()
+        valkey.command("FLUSHDB")
+        await chat.page.reload()
+        await expect(gone).to_be_visible()
+        await expect(chat.page.locator("#alarm")).to_have_text("This conversation is no longer stored.")
+        await chat.ask("two")
+        await expect(gone).to_be_hidden()
+        await expect(chat.questions).to_have_text(["two"])

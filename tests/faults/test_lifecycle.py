@@ -1,7 +1,7 @@
 """The process starts, ends and dies: L01-L10 of the fault list, for clients that come back.
 
 What somebody saw or sent is there afterwards, each once (K), whatever became of the process, and it leaves in time,
-whoever hangs on it. `other` is a second worker on the same file: where clients come back to.
+whoever hangs on it. `other` is a second worker on the same store: where clients come back to.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tests.support.frames import CLOSE, TEXT, frame
 from tests.support.neighbour import but_answers_the_neighbour, undisturbed
 from tests.support.proc import memory_kib
 from tests.support.raw_websocket import RawWebSocket
-from tests.support.resuming import LEASE, Tab, tabs, worker
+from tests.support.resuming import LEASE, Tab, on_sqlite, tabs, worker
 from tests.support.store import rows_with
 from tests.support.telling import as_told, begin, questions, tell, text
 
@@ -43,7 +43,7 @@ async def test_L01_sigterm_when_idle_closes_with_1012_within_a_second(openai: Fa
         assert (await plain.close_code(), await tab.close_code()) == (1012, 1012)
 
 
-async def test_L02_after_sigterm_a_reply_goes_on_elsewhere(openai: FakeOpenAI, store: Path, other: Server) -> None:
+async def test_L02_after_sigterm_a_reply_goes_on_elsewhere(openai: FakeOpenAI, store: str, other: Server) -> None:
     calls = len(openai.calls)
     async with worker(openai, store) as old, Tab(old) as tab:
         id, call = await begin(openai, tab, 20)
@@ -63,9 +63,9 @@ async def test_L02_after_sigterm_a_reply_goes_on_elsewhere(openai: FakeOpenAI, s
     assert len(openai.calls) == calls + 1
 
 
-async def test_L02_sigterm_waits_for_no_plain_client_and_drops_it(openai: FakeOpenAI, tmp_path: Path) -> None:
+async def test_L02_sigterm_waits_for_no_plain_client_and_drops_it(openai: FakeOpenAI, store_url: str) -> None:
     openai.answers(script("Once", Call.closed))
-    async with worker(openai, tmp_path / "chat.db") as server, server.client() as plain:
+    async with worker(openai, store_url) as server, server.client() as plain:
         await plain.say("Tell me a story.")
         while (await plain.frame())["type"] != "chunk":
             pass
@@ -73,12 +73,13 @@ async def test_L02_sigterm_waits_for_no_plain_client_and_drops_it(openai: FakeOp
         await (await openai.next_call()).closed(AT_ONCE)
         await server.stopped(AT_ONCE)
         assert await plain.close_code() == 1012
-    assert rows_with("Tell me a story.", tmp_path / "chat.db") == []
+    assert rows_with("Tell me a story.", store_url) == []
 
 
+@on_sqlite
 @pytest.mark.parametrize("pieces", [20, 0], ids=["L03 longer than the grace period", "L04 silent upstream"])
 async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
-    openai: FakeOpenAI, store: Path, other: Server, pieces: int
+    openai: FakeOpenAI, store: str, other: Server, pieces: int
 ) -> None:
     async with worker(openai, store, GRACE_SECONDS=str(GRACE)) as old, Tab(old) as tab:
         id, call = await begin(openai, tab, pieces)
@@ -92,8 +93,9 @@ async def test_what_does_not_end_in_the_grace_period_is_kept_as_interrupted(
             await sending_again_works(again, id, openai)
 
 
+@on_sqlite
 async def test_L05_sigterm_does_not_hang_on_a_frozen_client_and_its_reply_is_kept(
-    openai: FakeOpenAI, store: Path, other: Server
+    openai: FakeOpenAI, store: str, other: Server
 ) -> None:
     """Nor on one that froze while it left: a second close frame cannot be sent to it."""
     pieces = [f"{number:1000}" for number in range(190)]
@@ -114,7 +116,7 @@ async def test_L05_sigterm_does_not_hang_on_a_frozen_client_and_its_reply_is_kep
             await old.stopped(SHUTDOWN)
 
 
-async def test_L06_after_sigkill_every_character_seen_is_kept(openai: FakeOpenAI, store: Path, other: Server) -> None:
+async def test_L06_after_sigkill_every_character_seen_is_kept(openai: FakeOpenAI, store: str, other: Server) -> None:
     async def tells_as_far_as_asked(call: Call) -> None:
         await tell(call, 0, int(call.question))
         await as_told(call)
@@ -141,14 +143,14 @@ async def finds_it_interrupted(before: Tab, id: str, server: Server) -> None:
         assert text(0, 10_000).startswith(turn.answer)
 
 
-async def test_L06_after_sigkill_and_a_restart_the_conversation_goes_on(openai: FakeOpenAI, tmp_path: Path) -> None:
-    async with worker(openai, tmp_path / "chat.db") as doomed, Tab(doomed) as tab:
+async def test_L06_after_sigkill_and_a_restart_the_conversation_goes_on(openai: FakeOpenAI, store_url: str) -> None:
+    async with worker(openai, store_url) as doomed, Tab(doomed) as tab:
         one, _ = await begin(openai, tab, 20)
         two, three = [await tab.ask(number) for number in ("two", "three")]
         await tab.settled()
         doomed.kill()
         await doomed.stopped()
-    async with worker(openai, tmp_path / "chat.db") as restarted, Tab(restarted, tab.conversation) as again:
+    async with worker(openai, store_url) as restarted, Tab(restarted, tab.conversation) as again:
         for id, seen in ((one, text(0, 20)), (two, ""), (three, "")):
             turn = await again.ended(id, LEASE + AT_ONCE)
             assert (turn.answer, turn.status) == (seen, "interrupted")
@@ -157,7 +159,7 @@ async def test_L06_after_sigkill_and_a_restart_the_conversation_goes_on(openai: 
 
 
 async def test_L07_waiting_messages_are_answered_in_the_drain_new_ones_elsewhere(
-    openai: FakeOpenAI, store: Path, other: Server
+    openai: FakeOpenAI, store: str, other: Server
 ) -> None:
     calls = len(openai.calls)
     async with worker(openai, store) as old, Tab(old) as tab:
@@ -181,7 +183,7 @@ async def test_L07_waiting_messages_are_answered_in_the_drain_new_ones_elsewhere
     assert questions(openai, calls) == ["Tell me a story.", "two", "three"]
 
 
-async def test_L07_a_message_amid_sigterm_is_answered_once(openai: FakeOpenAI, store: Path, other: Server) -> None:
+async def test_L07_a_message_amid_sigterm_is_answered_once(openai: FakeOpenAI, store: str, other: Server) -> None:
     openai.answers(echo)
     calls = len(openai.calls)
     async with worker(openai, store) as old, tabs(old, [None] * 10) as seen:
@@ -212,7 +214,7 @@ async def test_L08_without_a_model_it_starts_and_says_what_is_missing(tmp_path: 
 async def test_L09_500_turns_need_no_more_memory(openai: FakeOpenAI, tmp_path: Path) -> None:
     """People come one after the other, ask five questions and leave."""
     openai.says("Once upon a time. " * 20)
-    async with worker(openai, tmp_path / "chat.db") as server:
+    async with worker(openai, f"sqlite:///{tmp_path}/chat.db") as server:
         before = 0
         for people in range(120):
             if people == 20:
@@ -239,6 +241,7 @@ async def test_L09_500_turns_use_one_upstream_connection_and_leave_nothing(opena
         await server.comes_back_to(Usage(before.descriptors - 1, before.tasks - 1))
 
 
+@on_sqlite
 async def test_L10_one_broken_stream_of_100_disturbs_no_other(openai: FakeOpenAI, other: Server) -> None:
     breaking = asyncio.Event()
     told: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Clients that come back: N09-N12 and N18 of the fault list, and what they may do to a conversation.
 
 Nothing that was seen or sent is lost, each exactly once (K), in every tab and through every worker. `other` is a
-second worker on the same file, which says that a worker is dead after a second.
+second worker on the same store, which says that a worker is dead after a second.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import Call, FakeOpenAI, Server, Usage, dialogue, echo, eventually, script
-from tests.support.resuming import LEASE, Tab, tabs, worker
+from tests.support.resuming import LEASE, Tab, on_sqlite, tabs, worker
 from tests.support.store import rows_with
 from tests.support.telling import as_told, begin, questions, tell, telling, text
 
@@ -22,7 +22,7 @@ SENTENCE = "How long is the coast of Norway?"  # that no other test says
 
 
 @pytest.fixture(scope="module")
-async def server(openai: FakeOpenAI, store: Path) -> AsyncIterator[Server]:
+async def server(openai: FakeOpenAI, store: str) -> AsyncIterator[Server]:
     async with worker(openai, store, watched=True) as server:
         yield server
 
@@ -165,6 +165,7 @@ async def test_N12_100_clients_that_come_back_at_once_lose_nothing(openai: FakeO
                 assert len(tab.turns) == 1
 
 
+@on_sqlite
 async def test_N18_a_client_that_slept_sees_all_when_it_wakes(openai: FakeOpenAI, tab: Tab, server: Server) -> None:
     openai.answers(telling(ALL, pause=0))
     id = await tab.ask("Tell me a story.")
@@ -185,6 +186,7 @@ async def test_a_silent_model_is_not_taken_for_a_dead_worker(openai: FakeOpenAI,
         assert (await twin.ended(id)).whole == text(0, 2)
 
 
+@on_sqlite
 async def test_waiting_messages_are_answered_in_order_without_those_taken_back(openai: FakeOpenAI, tab: Tab) -> None:
     openai.answers(as_told)
     one, two, three, four = [await tab.ask(number) for number in ("one", "two", "three", "four")]
@@ -217,20 +219,27 @@ async def test_a_reply_goes_on_without_its_browser(openai: FakeOpenAI, tab: Tab,
         assert (await again.ended(two)).whole == "You said: two"
 
 
-async def test_a_reply_that_nobody_comes_back_for_is_interrupted(openai: FakeOpenAI, tmp_path: Path) -> None:
-    async with worker(openai, tmp_path / "chat.db", ORPHAN_SECONDS="0.5") as server:
+async def test_a_reply_that_nobody_reads_through_any_worker_is_interrupted(openai: FakeOpenAI, store_url: str) -> None:
+    def patient() -> Server:
+        return worker(openai, store_url, ORPHAN_SECONDS="0.5")
+
+    async with patient() as server, patient() as reading:
         async with Tab(server) as tab:
             id, call = await begin(openai, tab, 20)
-            await asyncio.sleep(1)  # Somebody watches: this is no time alone.
+            await asyncio.sleep(0.8)  # Somebody watches: this is no time alone.
             assert call.is_open
-            tab.drop()
+            async with Tab(reading, tab.conversation) as elsewhere:
+                tab.drop()
+                await asyncio.sleep(0.8)  # Somebody still does, and only the other worker knows.
+                assert call.is_open
+                elsewhere.drop()
         await call.closed(0.5 + AT_ONCE)
         async with Tab(server, tab.conversation) as again:
             turn = await again.ended(id)
             assert (turn.answer, turn.status) == (text(0, 20), "interrupted")
 
 
-async def test_deleting_leaves_no_row_and_every_tab_empty(openai: FakeOpenAI, tab: Tab, twin: Tab, store: Path) -> None:
+async def test_deleting_leaves_no_row_and_every_tab_empty(openai: FakeOpenAI, tab: Tab, twin: Tab, store: str) -> None:
     openai.answers(echo)
     await tab.answered(SENTENCE)
     await tab.answered(SENTENCE)
@@ -244,7 +253,7 @@ async def test_deleting_leaves_no_row_and_every_tab_empty(openai: FakeOpenAI, ta
 
 
 async def test_deleting_stops_what_is_being_written_and_leaves_no_row_of_it(
-    openai: FakeOpenAI, tab: Tab, twin: Tab, store: Path, server: Server
+    openai: FakeOpenAI, tab: Tab, twin: Tab, store: str, server: Server
 ) -> None:
     openai.answers(telling(10_000, pause=0.001))
     for times in range(5):
@@ -259,7 +268,7 @@ async def test_deleting_stops_what_is_being_written_and_leaves_no_row_of_it(
 
 
 async def test_deleting_forgets_waiting_messages(
-    openai: FakeOpenAI, tab: Tab, twin: Tab, store: Path, server: Server
+    openai: FakeOpenAI, tab: Tab, twin: Tab, store: str, server: Server
 ) -> None:
     calls = len(openai.calls)
     before = await server.usage()
@@ -273,7 +282,7 @@ async def test_deleting_forgets_waiting_messages(
     assert questions(openai, calls) == ["Tell me a story."]
 
 
-async def is_deleted(tab: Tab, twin: Tab, store: Path) -> None:
+async def is_deleted(tab: Tab, twin: Tab, store: str) -> None:
     for each in (tab, twin):
         await each.until(lambda: each.histories > 1 and not each.turns, AT_ONCE)  # noqa: B023
     assert await eventually(lambda: not rows_with(tab.conversation, store))
@@ -308,7 +317,11 @@ async def test_an_edit_of_the_turn_being_written_ends_its_reply(openai: FakeOpen
 async def test_the_limits_of_messages_and_connections_lose_nothing(openai: FakeOpenAI, tmp_path: Path) -> None:
     openai.answers(echo)
     strict = worker(
-        openai, tmp_path / "chat.db", MESSAGES_PER_MINUTE="3", MAX_CONVERSATION_CHARS="70", MAX_CONNECTIONS="2"
+        openai,
+        f"sqlite:///{tmp_path}/chat.db",
+        MESSAGES_PER_MINUTE="3",
+        MAX_CONVERSATION_CHARS="70",
+        MAX_CONNECTIONS="2",
     )
     async with strict as server, Tab(server) as idle:
         async with Tab(server) as tab:
@@ -334,22 +347,22 @@ async def test_the_limits_of_messages_and_connections_lose_nothing(openai: FakeO
         assert (await idle.answered("hi")).whole == "You said: hi"
 
 
-async def test_a_plain_clients_conversation_leaves_no_row_after_it_left(openai: FakeOpenAI, tmp_path: Path) -> None:
+async def test_a_plain_clients_conversation_leaves_no_row_after_it_left(openai: FakeOpenAI, store_url: str) -> None:
     openai.answers(echo)
-    store = tmp_path / "chat.db"
-    async with worker(openai, store) as server, server.client() as calm, server.client() as hasty:
+    async with worker(openai, store_url) as server, server.client() as calm, server.client() as hasty:
         assert (await calm.reply(SENTENCE)).whole
         openai.answers(telling(10_000, pause=0.001))
         await hasty.say(SENTENCE)
         await hasty.say(SENTENCE)
         while (await hasty.frame())["type"] != "chunk":
             pass
-        assert len(rows_with(SENTENCE, store)) >= 3
+        assert len(rows_with(SENTENCE, store_url)) >= 3
         hasty.socket.transport.abort()
         await calm.socket.close()
-        assert await eventually(lambda: not rows_with('"turn"', store))
+        assert await eventually(lambda: not rows_with('"turn"', store_url))
 
 
+@on_sqlite
 async def test_no_conversations_id_is_in_the_log_whatever_happens_to_it(
     openai: FakeOpenAI, tab: Tab, server: Server, other: Server
 ) -> None:

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { apply, current, enqueue, fresh, shown, withdraw } from '../../static/chat/conversation.js';
-import { anchor } from '../../static/chat/history.js';
+import { anchor, GONE } from '../../static/chat/history.js';
 import { thinkingLabel } from '../../static/chat/thinking.js';
 
 const turn = (id, status = 'done', more) => {
@@ -52,6 +52,22 @@ test('the anchor of a reconnect is the last finished turn before an open one, in
   const turns = [turn('a'), turn('b', 'stopped', { answer: '🎉é' }), turn('c', 'open'), turn('d')];
   assert.deepEqual(anchor(after(history(...turns))), { turn: 'b', status: 'stopped', chars: 2 });
   assert.deepEqual(anchor(after(history(turn('a')))), { turn: 'a', status: 'done', chars: 2 });
+});
+
+test('a conversation that had turns and has none is no longer stored, until something is sent', () => {
+  const gone = after(history(turn('a', 'open')), history());
+  assert.deepEqual([seen(gone), gone.trouble], [[], GONE]);
+  assert.equal(apply(gone, history()).trouble, GONE);
+  assert.equal(apply(gone, history(turn('a'))).trouble, '');
+  assert.equal(enqueue(gone, { id: 'b', content: 'b?' }).trouble, '');
+  assert.equal(after(history()).trouble, GONE);
+});
+
+test('a new conversation, and one whose first message waits, is not missed', () => {
+  const conversation = { type: 'conversation', id: 'c', limit: 10 };
+  const fresher = [conversation, history(), conversation, history()].reduce(apply, fresh());
+  assert.deepEqual([fresher.id, fresher.trouble], ['c', '']);
+  assert.equal(apply(fresh('c', [{ id: 'a', content: 'a?' }]), history()).trouble, '');
 });
 
 test('an earlier page goes in front of the turn that it was asked for, or nowhere', () => {

@@ -5,9 +5,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Protocol, Self
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.client import Client, Frame
@@ -15,6 +15,9 @@ from tests.support.fake_openai import FakeOpenAI
 from tests.support.server import Server
 
 LEASE = 1.0  # seconds
+
+# For a test of conversations in which the kind of the store plays no part.
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 @dataclass
@@ -175,6 +178,6 @@ async def tabs(server: Server, conversations: list[str | None]) -> AsyncIterator
         yield await asyncio.gather(*opening)
 
 
-def worker(openai: FakeOpenAI, store: Path, **settings: Any) -> Server:
-    """One more process that serves the conversations of this file."""
-    return Server(openai.url, STORE_URL=f"sqlite:///{store}", LEASE_SECONDS=str(LEASE), **settings)
+def worker(openai: FakeOpenAI, store_url: str, **settings: Any) -> Server:
+    """One more process that serves the conversations of this store."""
+    return Server(openai.url, STORE_URL=store_url, LEASE_SECONDS=str(LEASE), **settings)

@@ -62,12 +62,14 @@ class Valkey:
         self.kill()
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+def free_port(below: int = 65_536) -> int:
+    """A port of this machine that nobody uses now. A node of a cluster needs one below 55,536."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        if port < below:
+            return port
 
 
 def is_up(valkey: Valkey) -> bool:
