@@ -2,6 +2,7 @@
 // is not touched.
 
 import { isOpen, shown } from './chat/conversation.js';
+import { GONE } from './chat/history.js';
 import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
 import { beginOpening, endOpening } from './chat/storage.js';
@@ -52,8 +53,8 @@ export function draw() {
   const title = titleOf(home);
   const isBlank = prompt.value.trim() === '';
   const networkWarning = NETWORK_WARNINGS[network];
-  const isGone = trouble === GONE && turns.length === 0;
-  const warning = tooLong() || networkWarning || (isGone ? '' : trouble);
+  // The empty page says itself that a conversation is gone.
+  const warning = tooLong() || networkWarning || (trouble === GONE ? '' : trouble);
   if (loaded && home !== opened) {
     opened = home;
     isOpening = true;

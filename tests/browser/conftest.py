@@ -27,15 +27,20 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def needed(browser: str, executable: str | None) -> str:
+    """The browser's path. Without it, or the page's libraries, tests are skipped, but fail in CI."""
+    libraries = (ROOT / "node_modules").exists()
+    if executable and libraries:
+        return executable
+    missing = "the page's libraries are" if executable else f"{browser} is"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} not installed")
+    pytest.skip(f"{missing} not installed")
+
+
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    executable = chromium()
-    libraries = (ROOT / "node_modules").exists()
-    if executable is None or not libraries:
-        missing = "the page's libraries are" if executable else "Chromium is"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{missing} not installed")
-        pytest.skip(f"{missing} not installed")
+    executable = needed("Chromium", chromium())
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
