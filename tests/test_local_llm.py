@@ -32,13 +32,14 @@ async def test_without_a_key_the_model_on_this_machine_answers() -> None:
 
 
 async def test_it_stops_generating_when_a_reply_is_stopped() -> None:
-    async with stream_llm.open_model(Settings()):
+    endless = Settings(openai_parameters={"ignore_eos": True, "max_tokens": 1900})
+    async with stream_llm.open_model(endless):
         assert stream_llm._model
         local: Any = (await stream_llm._model)._local
         async with aclosing(stream_llm.stream_llm([{"role": "user", "content": QUESTION}])) as pieces:
             assert await anext(pieces)
             assert _is_busy(local)
-        assert await eventually(lambda: not _is_busy(local), 5)  # The whole story would take longer.
+        assert await eventually(lambda: not _is_busy(local), 5)  # All 1,900 tokens would take longer.
 
 
 @pytest.mark.parametrize(("parameters", "tokens"), [({}, 8), ({"max_tokens": 16}, 16)])
