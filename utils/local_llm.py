@@ -18,7 +18,11 @@ SLOT_TOKENS = 2048
 CONTEXT_CHARS = 4000
 
 # In tokens. A small model may not stop by itself.
-LONGEST_REPLY = 1000
+LONGEST_REPLY = 300
+
+# The first message, if neither SYSTEM_PROMPT nor the flow has one. It makes replies short and
+# keeps them in English.
+SYSTEM_PROMPT = "You are a helpful AI assistant. Give a short and clear answer in English, in at most three sentences."
 
 
 class NoLocalModel(Exception):
@@ -51,8 +55,14 @@ class LocalModel:
         params.n_ctx = SLOTS * SLOT_TOKENS
         params.n_parallel = SLOTS
         params.n_predict = LONGEST_REPLY
+        # The defaults of a request; OPENAI_PARAMETERS come with it and win. They were compared over
+        # the 20 questions of docs/local-model.md.
         params.sampling.temp = 0.2
         params.sampling.top_p = 0.9
-        params.sampling.penalty_repeat = 1.1
+        # DRY makes only the continuation of a repeated sequence less likely, so loops end. A penalty
+        # on every repeated token would also hit the words of the question, and code.
+        params.sampling.penalty_repeat = 1.0
+        params.sampling.dry_multiplier = 0.8
+        params.sampling.dry_penalty_last_n = 512
         self._server: Any = xllamacpp.Server(params)
         self.base_url = f"{self._server.listening_address}/v1"

@@ -12,7 +12,7 @@ from typing import Any, cast
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, Timeout
 
-from utils.local_llm import LocalModel, NoLocalModel
+from utils.local_llm import SYSTEM_PROMPT, LocalModel, NoLocalModel
 from utils.openai_errors import Unreadable
 from utils.settings import Settings
 
@@ -61,9 +61,11 @@ class Model:
 
     async def request(self, messages: list[dict[str, str]]) -> Any:
         """The response to these messages, its body still to be read."""
-        if self.settings.system_prompt:
-            system = {"role": "system", "content": self.settings.system_prompt}
-            messages = [system, *messages]
+        prompt = self.settings.system_prompt
+        if not prompt and self._local and all(message["role"] != "system" for message in messages):
+            prompt = SYSTEM_PROMPT
+        if prompt:
+            messages = [{"role": "system", "content": prompt}, *messages]
         body = {
             "model": self.settings.model_name,
             "messages": messages,
