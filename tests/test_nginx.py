@@ -19,7 +19,8 @@ from tests.support.telling import begin, questions, tell, telling, text
 ALL = 40  # pieces of a whole reply
 # The addresses in a page, a manifest, a style sheet and a module.
 ADDRESSES = (
-    r"""(?:href|src|action)="([^"#]+)"|"(?:src|start_url)": "([^"]+)"|url\(([^)]+)\)|(?:from|import) ?\(?'(\.[^']+)'"""
+    r"""\b(?:href|src|(?<!target)action)="([^"#]+)"|"(?:src|start_url)": "([^"]+)"|"""
+    r"""url\(([^)]+)\)|(?:from|import) ?\(?'(\.[^']+)'"""
 )
 KINDS = ("html", "javascript", "css", "manifest")
 
