@@ -157,7 +157,7 @@ async def answer(room: Room, turn: Turn, budget: int) -> Reply:
 def serve_files(app: FastAPI) -> None:
     """Serve the page, and those of its libraries that are installed."""
 
-    static = Files(directory=HERE / "static")
+    static = Files(HERE / "static", ours=True)
     # A redirect would name the path that this server sees, without the prefix that a proxy took off.
     app.router.redirect_slashes = False
 
@@ -169,7 +169,7 @@ def serve_files(app: FastAPI) -> None:
     for name, folder in VENDOR.items():
         files = HERE / "node_modules" / folder
         if files.exists():
-            app.mount(f"/vendor/{name}", Files(directory=files))
+            app.mount(f"/vendor/{name}", Files(files))
         else:
             logger.warning("%s is missing, so replies look plainer: npm ci --ignore-scripts", name)
 

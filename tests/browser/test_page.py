@@ -25,7 +25,7 @@ def answer():
 |---|--:|
 | 1 | 2 |
 """
-COMPRESSED_KB = 100
+COMPRESSED_KB = 90
 STOPPED_WITHIN_MS = 300
 HOW_LONG_UNTIL_STOPPED = """() => {
   let start;
