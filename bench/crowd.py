@@ -1,4 +1,4 @@
-"""`python -m bench.crowd 2000`: that many pages, a few of which read replies, move from one worker to another.
+"""`python -m bench.crowd 2000 Valkey`: that many pages, a few of which read replies, move from one worker to another.
 
 Two workers share a store. All pages are on the first, which gets SIGTERM; a victim reads a reply on the second.
 What a page does in docs/protocol.md, these do: 0 to 5 s after 1012, otherwise a back-off. Prints a table.
@@ -9,13 +9,13 @@ import json
 import random
 import resource
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
 
 from bench.harness import Harness
 from bench.process import Program
+from bench.stores import store
 from bench.websocket import Failed, Socket
 
 RESTARTING = 1012
@@ -25,6 +25,7 @@ LONGEST_BACK_OFF = 30.0
 PARTS_READING = 100
 SECONDS = 15.0
 CONNECTING = 50
+DEFAULTS = ("2000", "SQLite")
 
 
 class Page(Socket):
@@ -119,9 +120,9 @@ async def read_on(page: Page) -> None:
             await page.end()
 
 
-async def measure(harness: Harness, pages: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        settings = {"STORE_URL": f"sqlite:///{folder}/chat.db", "MAX_CONNECTIONS": "100000"}
+async def measure(harness: Harness, pages: int, kind: str) -> None:
+    with store(kind) as (url, _):
+        settings = {"STORE_URL": url, "MAX_CONNECTIONS": "100000"}
         openai = f"http://127.0.0.1:{harness.openai_port}/v1"
         async with (
             Program(openai, PYTHONWARNINGS=None, **settings) as first,  # type: ignore[arg-type]
@@ -166,7 +167,8 @@ def main() -> None:
         asyncio.run(Crowd(*map(int, sys.argv[2:])).run())
         return
     with Harness() as harness:
-        asyncio.run(measure(harness, int((sys.argv[1:] or ["2000"])[0])))
+        pages, kind = (*sys.argv[1:], *DEFAULTS[len(sys.argv) - 1 :])
+        asyncio.run(measure(harness, int(pages), kind))
 
 
 if __name__ == "__main__":

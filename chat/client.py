@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from traceback import clear_frames
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -68,8 +69,11 @@ class Client:
                     # A plain client cannot come back for it.
                     if not self._resuming and room.version:
                         writers.surely_delete()
-        except* Gone:
-            pass
+        except* Gone as gone:
+            # The error holds its frames, and they hold it: all that belongs to this connection
+            # would stay until a full garbage collection.
+            for error in (gone, *gone.exceptions):
+                clear_frames(error.__traceback__)
 
     async def _serve(self, first: Command, room: Room, writers: Writers) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -1,7 +1,9 @@
 """One client, without a network: what it gets, and that its leaving is noticed."""
 
 import asyncio
+import gc
 import sqlite3
+import weakref
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from chat.sqlite_log import SqliteLog
 from tests.support import eventually
 from tests.support.fake_model import FakeModel
 from tests.support.page import FakeWebSocket
-from tests.support.rooms import LEASE, SETTINGS, app_rooms
+from tests.support.rooms import LEASE, SETTINGS, OpenedRooms, app_rooms
 
 
 @pytest.fixture
@@ -51,6 +53,30 @@ async def test_a_page_sees_that_the_model_is_loading_and_when_it_is_ready(ann: S
     socket.leave()
     async with asyncio.timeout(5):
         await running
+
+
+@pytest.mark.parametrize("first", [RESUME, {"type": "message", "content": "Why?", "id": "t0"}])
+async def test_a_client_that_left_needs_no_garbage_collector(first: Frame, model: FakeModel, ann: SqliteLog) -> None:
+    """A search for garbage stops everybody, the longer the more pages there are."""
+    model.may_go_on.set()
+    gc.disable()
+    try:
+        left = await served(first, app_rooms(ann))
+        assert await eventually(lambda: left() is None)
+    finally:
+        gc.enable()
+
+
+async def served(first: Frame, rooms: OpenedRooms) -> weakref.ref[Client]:
+    """A client that asks this, and leaves once it is answered."""
+    socket: Any = FakeWebSocket(first, stays=True)
+    client = Client(socket, rooms, SETTINGS)
+    running = asyncio.create_task(client.run())
+    assert await eventually(lambda: not {"history", "end"}.isdisjoint(socket.types()), 5)
+    socket.leave()
+    async with asyncio.timeout(5):
+        await running
+    return weakref.ref(client)
 
 
 class Silent(SqliteLog):

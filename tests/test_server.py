@@ -1,8 +1,10 @@
 """The listening socket, where it is, what accepted sockets inherit from it, and how all of them are closed."""
 
 import asyncio
+import gc
 import signal
 import socket
+import weakref
 from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +17,7 @@ from uvicorn.lifespan.off import LifespanOff
 from main import create_app
 from tests import support
 from utils.door import AT_A_TIME, RECEIVE_BUFFER, SEND_BUFFER, UNACKNOWLEDGED_MS, WebSocketProtocol, listen
-from utils.server import CLOSED_AT_A_TIME, PAUSE, Server, address, serve
+from utils.server import CLOSED_AT_A_TIME, PAUSE, Server, address, collect_garbage, serve
 from utils.settings import Settings
 
 
@@ -137,6 +139,34 @@ async def test_a_second_interrupt_closes_all_the_others_at_once() -> None:
     closings.server.handle_exit(signal.SIGINT, None)
     closings.server.handle_exit(signal.SIGINT, None)
     assert await closings.sizes() == [100 * CLOSED_AT_A_TIME]
+
+
+async def test_garbage_is_searched_for_once_a_minute_and_only_in_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[bool] = []
+    monkeypatch.setattr("utils.server.collect_garbage", lambda *, everything: searches.append(everything))
+    server = Closings(0).server
+    for tick in range(10 * 600 + 1):
+        await server.on_tick(tick)
+    assert searches == [*[False] * 9, True]
+
+
+def test_a_search_for_garbage_leaves_out_what_is_there_already() -> None:
+    class Cycle:
+        pass
+
+    try:
+        collect_garbage()
+        cycle = Cycle()
+        cycle.itself = cycle  # type: ignore[attr-defined]
+        found = weakref.ref(cycle)
+        collect_garbage()
+        del cycle
+        collect_garbage()
+        assert found() is not None
+        collect_garbage(everything=True)
+        assert found() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_a_signal_is_known_before_uvicorn_looks_at_it() -> None:
