@@ -9,8 +9,11 @@ from chat.conversation import Turn
 from chat.frames import Anchor, Frame
 from chat.room import Room
 
-# Bytes of turns in one frame (more only for a single turn): a phone draws it without delay.
+# Bytes of turns in one frame; more only for a single turn.
 PAGE_BYTES = 255 * 1024
+
+# Of those that a client sees first: a phone has them in a fraction of a second.
+FIRST_PAGE_BYTES = 64 * 1024
 
 
 class View:
@@ -62,7 +65,8 @@ class View:
         self._started = self._at < len(turns)
         self._sent = len(turns[self._at].pieces) if self._started else 0
         known = self._count_known(turns)
-        pictures, start = _page(turns, len(turns), known)
+        most = PAGE_BYTES if known else FIRST_PAGE_BYTES
+        pictures, start = _page(turns, known, len(turns), most)
         frame: Frame = {"type": "history", "turns": pictures}
         if known and start == known and self._after:
             frame["after"] = self._after.turn
@@ -110,19 +114,19 @@ def earlier_page(room: Room, before: str) -> Frame | None:
     turn = room.conversation.turn(before)
     if not turn or turn not in turns:
         return None
-    pictures, start = _page(turns, turns.index(turn), 0)
+    pictures, start = _page(turns, 0, turns.index(turn), PAGE_BYTES)
     return {"type": "earlier", "before": before, "turns": pictures, "earlier": start > 0}
 
 
-def _page(turns: list[Turn], end: int, start: int) -> tuple[list[Frame], int]:
-    """The newest turns from `start` to `end` that fit into a page, and the index of the first."""
+def _page(turns: list[Turn], start: int, end: int, most: int) -> tuple[list[Frame], int]:
+    """The newest turns from `start` to `end` in at most `most` bytes, and the index of the first."""
     pictures: list[Frame] = []
     size = 0
     at = end
     while at > start:
         picture = _picture(turns[at - 1])
         size += len(json.dumps(picture, ensure_ascii=False).encode()) + 2
-        if pictures and size > PAGE_BYTES:
+        if pictures and size > most:
             break
         pictures.append(picture)
         at -= 1
