@@ -31,7 +31,7 @@ class RedisNews:
         self._calls = calls
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._connection: AbstractConnection | None = None
-        # By key: the subscriptions sent but not yet confirmed.
+        # By key: the subscriptions sent on this connection but not yet confirmed.
         self._unconfirmed: Counter[str] = Counter()
         self._heard: set[str] = set()
 
@@ -94,7 +94,9 @@ class RedisNews:
         key = channel.decode()
         if kind == b"subscribe":
             self._unconfirmed[key] -= 1
-            if key in self._watchers and self._unconfirmed[key] <= 0:
+            if self._unconfirmed[key] <= 0:
+                del self._unconfirmed[key]
+            if key in self._watchers and key not in self._unconfirmed:
                 self._heard.add(key)
             # There may have been news before.
             self._wake(key)
@@ -106,8 +108,10 @@ class RedisNews:
             event.set()
 
     async def _subscribe(self, *keys: str) -> None:
-        self._unconfirmed.update(keys)
-        await self._send("SUBSCRIBE", *keys)
+        # What is not sent is never confirmed, and would hide the confirmation of the next one.
+        if self._connection:
+            self._unconfirmed.update(keys)
+            await self._send("SUBSCRIBE", *keys)
 
     async def _send(self, *command: str) -> None:
         # If it fails, or nobody is connected yet, listen() subscribes to everything again. On a

@@ -134,6 +134,26 @@ async def test_news_goes_on_after_whatever_the_server_answered(ann: RedisLog, bo
             await changed.wait()
 
 
+async def test_what_is_watched_before_there_is_a_connection_is_known_to_be_subscribed(
+    ann: RedisLog, valkey: Valkey
+) -> None:
+    """Otherwise this process would publish each event to itself."""
+    async with ann.watch("c"):
+        assert await eventually(lambda: ann._news.hears(KEY), NOTICED)
+        valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert await eventually(lambda: not ann._news.hears(KEY), NOTICED)
+        async with ann.watch("d"):
+            assert await eventually(lambda: ann._news.hears("chat:{d}") and ann._news.hears(KEY), NOTICED)
+
+
+async def test_a_conversation_that_was_watched_leaves_nothing_behind(ann: RedisLog) -> None:
+    for name in "cde":
+        async with ann.watch(name):
+            assert await eventually(lambda name=name: ann._news.hears(f"chat:{{{name}}}"), NOTICED)  # type: ignore[misc]
+    left = (ann._news._watchers, ann._news._heard, ann._news._unconfirmed)
+    assert not any(left), left
+
+
 async def test_a_lease_is_renewed_while_the_memory_is_full(ann: RedisLog, bob: RedisLog, valkey: Valkey) -> None:
     valkey.command("CONFIG", "SET", "maxmemory", 1)
     try:
