@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
-from chat import redis_log
+from chat import redis_calls, redis_log
 from chat.conversation import Event
 from chat.log import Closed
 from chat.redis_log import RedisLog
@@ -152,6 +152,30 @@ async def test_a_conversation_that_was_watched_leaves_nothing_behind(ann: RedisL
             assert await eventually(lambda name=name: ann._news.hears(f"chat:{{{name}}}"), NOTICED)  # type: ignore[misc]
     left = (ann._news._watchers, ann._news._heard, ann._news._unconfirmed)
     assert not any(left), left
+
+
+async def test_an_append_is_given_up_in_time_though_reads_succeed(
+    ann: RedisLog, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is the replica of a primary that is not there."""
+    monkeypatch.setattr(redis_calls, "PATIENCE_SECONDS", 1)
+    await write(ann, 0)
+    valkey.command("REPLICAOF", "127.0.0.1", 1)
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(5):
+            appending = asyncio.create_task(write(ann, 1))
+            while not appending.done():
+                assert await contents(ann) == [0]
+                await asyncio.sleep(0.1)
+        with pytest.raises(ReadOnlyError):
+            await appending
+        # Nor is it given up at once.
+        assert time.monotonic() - start > 0.4
+    finally:
+        valkey.command("REPLICAOF", "NO", "ONE")
+    await write(ann, 2)
+    assert await contents(ann) == [0, 2]
 
 
 async def test_a_lease_is_renewed_while_the_memory_is_full(ann: RedisLog, bob: RedisLog, valkey: Valkey) -> None:
