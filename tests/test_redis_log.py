@@ -13,7 +13,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from chat import redis_calls, redis_log
 from chat.conversation import Event
-from chat.log import Closed
+from chat.log import Closed, Gap
 from chat.redis_log import RedisLog
 from tests.conftest import LEASE
 from tests.support import eventually
@@ -257,10 +257,35 @@ async def test_a_long_conversation_is_read_in_pages(
     places = await write(ann, *range(count))
     valkey.command("CONFIG", "RESETSTAT")
     assert await contents(ann) == list(range(count))
-    assert calls(valkey, "xrange") == count // 10 + 1
+    # If there is more than one page, one more to see that the first has not been deleted meanwhile.
+    assert calls(valkey, "xrange") == count // 10 + 1 + (count >= 10)
     assert [found["n"] for _, found in await ann.read("c", places[3])] == list(range(4, count))
     await ann.forget("c", places)
     assert await contents(ann) == []
+
+
+@pytest.mark.parametrize("after", [None, 0])
+async def test_no_page_of_a_deleted_conversation_is_mixed_with_what_begins_in_its_place(
+    ann: RedisLog, bob: RedisLog, monkeypatch: pytest.MonkeyPatch, after: int | None
+) -> None:
+    monkeypatch.setattr(redis_log, "PAGE", 10)
+    places = await write(bob, *range(15))
+    read = ann._calls.read
+
+    async def read_slowly(call: Any) -> Any:
+        rows = await read(call)
+        if places:
+            await bob.forget("c", places)
+            places.clear()
+            await write(bob, 100)
+        return rows
+
+    monkeypatch.setattr(ann._calls, "read", read_slowly)
+    if after is None:
+        assert await contents(ann) == [100]
+    else:
+        with pytest.raises(Gap):
+            await ann.read("c", places[after])
 
 
 async def test_a_server_that_may_lose_conversations_is_warned_about(
