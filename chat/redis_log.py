@@ -166,9 +166,9 @@ class RedisLog:
         while True:
             try:
                 await self._renew_lease()
-            except (RedisError, OSError) as error:
-                # Retry at the next renewal. A process without open conversations has no other
-                # occasion to notice.
+            except Exception as error:
+                # Whatever it is, this task must not end: others would take this process for dead.
+                # A process without open conversations has no other occasion to notice an outage.
                 report_outage(error)
             pause = self._lease / 5
             await asyncio.sleep(min(pause, AWAY_RENEWAL_SECONDS) if self._calls.is_away else pause)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from chat.log import report_outage
 from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls
 
 # Pause between attempts to connect.
@@ -66,9 +67,12 @@ class RedisNews:
                 await self._subscribe(self.own_channel, *self._watchers)
                 await self._receive(connection)
             except (RedisError, OSError):
-                # The calls report that the server is away. Whatever it answered, this task must
-                # not end: without news, rooms would no longer read what others write.
+                # The calls report that the server is away.
                 pass
+            except Exception as error:
+                # Whatever it is, this task must not end: without news, rooms would no longer read
+                # what others write.
+                report_outage(error)
             finally:
                 self._connection = None
                 self._heard.clear()

@@ -134,6 +134,36 @@ async def test_news_goes_on_after_whatever_the_server_answered(ann: RedisLog, bo
             await changed.wait()
 
 
+async def test_the_lease_and_the_news_outlive_an_error_that_nobody_expected(
+    ann: RedisLog, bob: RedisLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its lease this process would be taken for dead."""
+    failures: list[str] = []
+
+    def fail_once(owner: object, name: str) -> None:
+        method = getattr(owner, name)
+
+        def failing(*args: object) -> Any:
+            if name in failures:
+                return method(*args)
+            failures.append(name)
+            raise ValueError("expected by nobody")
+
+        monkeypatch.setattr(owner, name, failing)
+
+    async with ann.watch("c") as changed:
+        await quiet(changed)
+        fail_once(ann, "_renew_lease")
+        fail_once(ann._news, "_handle")
+        await write(bob, 0)
+        assert await eventually(lambda: len(failures) == 2, NOTICED)
+        # A new connection wakes its watchers.
+        async with asyncio.timeout(NOTICED):
+            await changed.wait()
+        await asyncio.sleep(LEASE * 2)
+        assert await bob.alive(ann.worker)
+
+
 async def test_what_is_watched_before_there_is_a_connection_is_known_to_be_subscribed(
     ann: RedisLog, valkey: Valkey
 ) -> None:
