@@ -39,6 +39,7 @@ class Batch:
             await asyncio.wait({self._task}, timeout=timeout)
 
     async def _work(self) -> None:
+        batch: list[tuple[Any, asyncio.Future[Any]]] = []
         try:
             while self._waiting:
                 # Skip cancelled calls: nobody awaits the result, and a late append could follow a
@@ -48,8 +49,12 @@ class Batch:
                 await self._run_batch(batch)
                 await asyncio.sleep(self._rest_seconds)
         finally:
-            # If this task was cancelled, the next call starts another.
             self._task = None
+            # If this task was cancelled, nobody else would answer these. The next call starts
+            # another task.
+            for _, result in [*batch, *self._waiting]:
+                result.cancel()
+            self._waiting = []
 
     async def _run_batch(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         measures.batch_calls.record(len(batch))

@@ -8,6 +8,7 @@ import hashlib
 import random
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -88,17 +89,18 @@ class RedisCalls:
         )
         self._scripts = scripts
         self._scripts_are_loaded = False
-        self.write = Batch(self._send, rest_seconds=0)
-        self.read = Batch(self._send, rest_seconds=0)
+        self.write = Batch(partial(self._send, "write"), rest_seconds=0)
+        self.read = Batch(partial(self._send, "read"), rest_seconds=0)
         self._closed = False
-        self._away_since: float | None = None
+        # By batch: since when its calls have failed. A server that is read-only answers the reads.
+        self._away_since: dict[str, float] = {}
         # When the server last answered after it had been away, or had been slow.
         self.back_at = float("-inf")
 
     @property
     def is_away(self) -> bool:
-        """Whether the last call failed."""
-        return self._away_since is not None
+        """Whether the last write failed."""
+        return "write" in self._away_since
 
     def new_connection(self) -> AbstractConnection:
         """A connection outside the pool, not connected yet."""
@@ -114,13 +116,13 @@ class RedisCalls:
             await batch.finish(ATTEMPT_SECONDS)
         await self._redis.aclose()
 
-    async def _send(self, calls: list[Call]) -> list[Any]:
+    async def _send(self, batch: str, calls: list[Call]) -> list[Any]:
         results: list[Any] = []
         for start in range(0, len(calls), TOGETHER):
-            results += await self._send_surely(calls[start : start + TOGETHER])
+            results += await self._send_surely(batch, calls[start : start + TOGETHER])
         return results
 
-    async def _send_surely(self, calls: list[Call]) -> list[Any]:
+    async def _send_surely(self, batch: str, calls: list[Call]) -> list[Any]:
         """Send calls in one round trip, and again if that failed for a passing reason."""
         pause = PAUSE_SECONDS
         while True:
@@ -131,11 +133,11 @@ class RedisCalls:
                 async with asyncio.timeout(ATTEMPT_SECONDS):
                     results = await self._send_once(calls)
             except (*PASSING, OSError) as error:
-                await self._note_failure(error)
-                if self._is_final(error, pause):
+                await self._note_failure(batch)
+                if self._is_final(batch, error, pause):
                     raise
             else:
-                self._note_success(started)
+                self._note_success(batch, started)
                 return results
             # At random, so that the processes do not all come back at the same moment.
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
@@ -156,22 +158,21 @@ class RedisCalls:
                 raise result
         return results
 
-    async def _note_failure(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
+    async def _note_failure(self, batch: str) -> None:
+        self._away_since.setdefault(batch, time.monotonic())
         # A restarted server, or another one, does not have them.
         self._scripts_are_loaded = False
         # A new connection may lead to the new primary. Those in use belong to the other batch.
         with suppress(*PASSING, OSError):
             await self._redis.connection_pool.disconnect(inuse_connections=False)
 
-    def _note_success(self, started: float) -> None:
+    def _note_success(self, batch: str, started: float) -> None:
         now = time.monotonic()
-        if self.is_away or now - started > ATTEMPT_SECONDS / 4:
-            self._away_since = None
+        was_away = self._away_since.pop(batch, None) is not None
+        if was_away or now - started > ATTEMPT_SECONDS / 4:
             self.back_at = now
 
-    def _is_final(self, error: Exception, pause: float) -> bool:
-        if isinstance(error, FINAL) or self._away_since is None:
+    def _is_final(self, batch: str, error: Exception, pause: float) -> bool:
+        if isinstance(error, FINAL):
             return True
-        return time.monotonic() + pause > self._away_since + PATIENCE_SECONDS
+        return time.monotonic() + pause > self._away_since[batch] + PATIENCE_SECONDS

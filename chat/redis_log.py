@@ -132,12 +132,18 @@ class RedisLog:
         if after is not None and (not rows or rows[0][0] != after):
             raise Gap
         events = _events(rows[after is not None :])
+        if len(rows) < PAGE:
+            return events
+        first = rows[0][0]
         # In pages, because one long reply for everybody would block the server and this process.
         while len(rows) == PAGE:
             start = b"(" + rows[-1][0]
             rows = await self._calls.read(("XRANGE", key, start, "+", "COUNT", PAGE))
             events += _events(rows)
-        return events
+        if await self._calls.read(("XRANGE", key, first, first)):
+            return events
+        # Deleted between two pages: the later ones may be of what has begun in its place.
+        return await self.read(conversation, after)
 
     async def forget(self, conversation: str, ids: list[bytes]) -> None:
         for start in range(0, len(ids), PAGE):
@@ -160,9 +166,9 @@ class RedisLog:
         while True:
             try:
                 await self._renew_lease()
-            except (RedisError, OSError) as error:
-                # Retry at the next renewal. A process without open conversations has no other
-                # occasion to notice.
+            except Exception as error:
+                # Whatever it is, this task must not end: others would take this process for dead.
+                # A process without open conversations has no other occasion to notice an outage.
                 report_outage(error)
             pause = self._lease / 5
             await asyncio.sleep(min(pause, AWAY_RENEWAL_SECONDS) if self._calls.is_away else pause)

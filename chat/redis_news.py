@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from chat.log import report_outage
 from chat.redis_calls import ATTEMPT_SECONDS, RedisCalls
 
 # Pause between attempts to connect.
@@ -31,7 +32,7 @@ class RedisNews:
         self._calls = calls
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._connection: AbstractConnection | None = None
-        # By key: the subscriptions sent but not yet confirmed.
+        # By key: the subscriptions sent on this connection but not yet confirmed.
         self._unconfirmed: Counter[str] = Counter()
         self._heard: set[str] = set()
 
@@ -66,9 +67,12 @@ class RedisNews:
                 await self._subscribe(self.own_channel, *self._watchers)
                 await self._receive(connection)
             except (RedisError, OSError):
-                # The calls report that the server is away. Whatever it answered, this task must
-                # not end: without news, rooms would no longer read what others write.
+                # The calls report that the server is away.
                 pass
+            except Exception as error:
+                # Whatever it is, this task must not end: without news, rooms would no longer read
+                # what others write.
+                report_outage(error)
             finally:
                 self._connection = None
                 self._heard.clear()
@@ -94,7 +98,9 @@ class RedisNews:
         key = channel.decode()
         if kind == b"subscribe":
             self._unconfirmed[key] -= 1
-            if key in self._watchers and self._unconfirmed[key] <= 0:
+            if self._unconfirmed[key] <= 0:
+                del self._unconfirmed[key]
+            if key in self._watchers and key not in self._unconfirmed:
                 self._heard.add(key)
             # There may have been news before.
             self._wake(key)
@@ -106,8 +112,10 @@ class RedisNews:
             event.set()
 
     async def _subscribe(self, *keys: str) -> None:
-        self._unconfirmed.update(keys)
-        await self._send("SUBSCRIBE", *keys)
+        # What is not sent is never confirmed, and would hide the confirmation of the next one.
+        if self._connection:
+            self._unconfirmed.update(keys)
+            await self._send("SUBSCRIBE", *keys)
 
     async def _send(self, *command: str) -> None:
         # If it fails, or nobody is connected yet, listen() subscribes to everything again. On a

@@ -164,11 +164,12 @@ CONTAINER = POD["spec"]["containers"][0]
 PROBES = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("readiness", "liveness", "startup")}
 
 
-def test_kubernetes_finds_the_pods_and_their_port() -> None:
+def test_kubernetes_finds_the_pods_and_their_port_and_the_pods_believe_their_ingress() -> None:
     assert OBJECTS.keys() == {"Deployment", "Service", "PodDisruptionBudget"}
     labels = POD["metadata"]["labels"]
     assert OBJECTS["Deployment"]["spec"]["selector"]["matchLabels"] == OBJECTS["Service"]["spec"]["selector"] == labels
     settings = valid({each["name"]: each["value"] for each in CONTAINER["env"]})
+    assert settings.forwarded_allow_ips
     ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
     assert ports == {OBJECTS["Service"]["spec"]["ports"][0]["targetPort"]: settings.port}
     assert {probe["port"] for probe in PROBES.values()} == ports.keys()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chat.batch import Batch
 from chat.conversation import Event
 from chat.log import Gap, Log, open_log
 from tests.conftest import LEASE
@@ -205,6 +206,27 @@ async def test_an_append_that_is_cancelled_while_it_waits_is_never_written(ann: 
     await first
     await write(ann, 2)
     assert await contents(ann) == [0, 2]
+
+
+async def test_no_call_waits_for_a_batch_that_was_cancelled() -> None:
+    """As every task is when the event loop closes."""
+
+    async def run(calls: list[int]) -> list[int]:
+        if 1 in calls:
+            await asyncio.Event().wait()
+        return calls
+
+    others = asyncio.all_tasks()
+    batch = Batch(run, rest_seconds=0)
+    under_way = batch(1)
+    await asyncio.sleep(0)
+    waiting = batch(2)
+    (working,) = asyncio.all_tasks() - others
+    working.cancel()
+    await asyncio.wait({under_way, waiting}, timeout=2)
+    assert under_way.cancelled()
+    assert waiting.cancelled()
+    assert await batch(3) == 3
 
 
 @pytest.mark.parametrize("bad", [b"bytes", "\ud800"], ids=["bytes", "half a character"])

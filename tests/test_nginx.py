@@ -67,6 +67,13 @@ async def test_metrics_stay_behind_nginx(nginx: Nginx) -> None:
     assert (answer.status_code, "nginx" in answer.text) == (404, True)
 
 
+async def test_the_longest_password_gets_through(nginx: Nginx) -> None:
+    async with AsyncClient() as browser:
+        answer = await browser.post(nginx.url, content="password=" + "%C3%A9" * 1000)
+    # From the server: it has no password here.
+    assert (answer.status_code, "nginx" in answer.text) == (405, False)
+
+
 async def test_one_person_opens_twenty_sockets_and_no_more(nginx: Nginx, openai: FakeOpenAI) -> None:
     openai.says("Fine.")
     async with AsyncExitStack() as stack:
@@ -74,6 +81,15 @@ async def test_one_person_opens_twenty_sockets_and_no_more(nginx: Nginx, openai:
         with pytest.raises(InvalidStatus, match="429"):
             await stack.enter_async_context(nginx.client())
         assert (await clients[-1].reply("How are you?")).whole == "Fine."
+        async with AsyncClient() as browser:
+            assert (await browser.get(nginx.url)).status_code == 200
+
+
+async def test_a_browser_that_opens_eight_tabs_at_once_gets_all_their_files(server: Server) -> None:
+    async with Nginx([server]) as nginx, AsyncClient() as browser:
+        wanted = [nginx.url + "static/icon.svg"] * 8 * 55
+        answers = await asyncio.gather(*map(browser.get, wanted))
+        assert {answer.status_code for answer in answers} == {200}
 
 
 @asynccontextmanager

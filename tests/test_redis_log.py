@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
-from chat import redis_log
+from chat import redis_calls, redis_log
 from chat.conversation import Event
-from chat.log import Closed
+from chat.log import Closed, Gap
 from chat.redis_log import RedisLog
 from tests.conftest import LEASE
 from tests.support import eventually
@@ -134,6 +134,80 @@ async def test_news_goes_on_after_whatever_the_server_answered(ann: RedisLog, bo
             await changed.wait()
 
 
+async def test_the_lease_and_the_news_outlive_an_error_that_nobody_expected(
+    ann: RedisLog, bob: RedisLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its lease this process would be taken for dead."""
+    failures: list[str] = []
+
+    def fail_once(owner: object, name: str) -> None:
+        method = getattr(owner, name)
+
+        def failing(*args: object) -> Any:
+            if name in failures:
+                return method(*args)
+            failures.append(name)
+            raise ValueError("expected by nobody")
+
+        monkeypatch.setattr(owner, name, failing)
+
+    async with ann.watch("c") as changed:
+        await quiet(changed)
+        fail_once(ann, "_renew_lease")
+        fail_once(ann._news, "_handle")
+        await write(bob, 0)
+        assert await eventually(lambda: len(failures) == 2, NOTICED)
+        # A new connection wakes its watchers.
+        async with asyncio.timeout(NOTICED):
+            await changed.wait()
+        await asyncio.sleep(LEASE * 2)
+        assert await bob.alive(ann.worker)
+
+
+async def test_what_is_watched_before_there_is_a_connection_is_known_to_be_subscribed(
+    ann: RedisLog, valkey: Valkey
+) -> None:
+    """Otherwise this process would publish each event to itself."""
+    async with ann.watch("c"):
+        assert await eventually(lambda: ann._news.hears(KEY), NOTICED)
+        valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert await eventually(lambda: not ann._news.hears(KEY), NOTICED)
+        async with ann.watch("d"):
+            assert await eventually(lambda: ann._news.hears("chat:{d}") and ann._news.hears(KEY), NOTICED)
+
+
+async def test_a_conversation_that_was_watched_leaves_nothing_behind(ann: RedisLog) -> None:
+    for name in "cde":
+        async with ann.watch(name):
+            assert await eventually(lambda name=name: ann._news.hears(f"chat:{{{name}}}"), NOTICED)  # type: ignore[misc]
+    left = (ann._news._watchers, ann._news._heard, ann._news._unconfirmed)
+    assert not any(left), left
+
+
+async def test_an_append_is_given_up_in_time_though_reads_succeed(
+    ann: RedisLog, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is the replica of a primary that is not there."""
+    monkeypatch.setattr(redis_calls, "PATIENCE_SECONDS", 1)
+    await write(ann, 0)
+    valkey.command("REPLICAOF", "127.0.0.1", 1)
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(5):
+            appending = asyncio.create_task(write(ann, 1))
+            while not appending.done():
+                assert await contents(ann) == [0]
+                await asyncio.sleep(0.1)
+        with pytest.raises(ReadOnlyError):
+            await appending
+        # Nor is it given up at once.
+        assert time.monotonic() - start > 0.4
+    finally:
+        valkey.command("REPLICAOF", "NO", "ONE")
+    await write(ann, 2)
+    assert await contents(ann) == [0, 2]
+
+
 async def test_a_lease_is_renewed_while_the_memory_is_full(ann: RedisLog, bob: RedisLog, valkey: Valkey) -> None:
     valkey.command("CONFIG", "SET", "maxmemory", 1)
     try:
@@ -213,10 +287,35 @@ async def test_a_long_conversation_is_read_in_pages(
     places = await write(ann, *range(count))
     valkey.command("CONFIG", "RESETSTAT")
     assert await contents(ann) == list(range(count))
-    assert calls(valkey, "xrange") == count // 10 + 1
+    # If there is more than one page, one more to see that the first has not been deleted meanwhile.
+    assert calls(valkey, "xrange") == count // 10 + 1 + (count >= 10)
     assert [found["n"] for _, found in await ann.read("c", places[3])] == list(range(4, count))
     await ann.forget("c", places)
     assert await contents(ann) == []
+
+
+@pytest.mark.parametrize("after", [None, 0])
+async def test_no_page_of_a_deleted_conversation_is_mixed_with_what_begins_in_its_place(
+    ann: RedisLog, bob: RedisLog, monkeypatch: pytest.MonkeyPatch, after: int | None
+) -> None:
+    monkeypatch.setattr(redis_log, "PAGE", 10)
+    places = await write(bob, *range(15))
+    read = ann._calls.read
+
+    async def read_slowly(call: Any) -> Any:
+        rows = await read(call)
+        if places:
+            await bob.forget("c", places)
+            places.clear()
+            await write(bob, 100)
+        return rows
+
+    monkeypatch.setattr(ann._calls, "read", read_slowly)
+    if after is None:
+        assert await contents(ann) == [100]
+    else:
+        with pytest.raises(Gap):
+            await ann.read("c", places[after])
 
 
 async def test_a_server_that_may_lose_conversations_is_warned_about(
