@@ -11,6 +11,7 @@ from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
 
 from tests.browser.page import PHONE, Chat, chatting, open_tab, person, storage
 from tests.browser.test_access import finds_nothing
+from tests.browser.test_opening import settled
 from tests.support import FakeOpenAI, Server, write_conversation
 
 ANSWER = "An answer that is long enough to be worth reading. " * 20
@@ -229,7 +230,9 @@ async def test_e19_alt_and_the_arrows_go_from_question_to_question(browser: Brow
     async with with_past(browser, "alt", 1, opens="alt0") as context:
         chat = await open_tab(context, server.url)
         await expect(chat.questions.last).to_have_text("Question 199")
-        first = int((await chat.questions.first.inner_text()).removeprefix("Question "))
+        await settled(chat)
+        # The text of what is far out of sight counts as hidden.
+        first = int((await chat.questions.first.text_content() or "").removeprefix("Question "))
         assert first > 0
         keys = chat.page.keyboard
         await chat.prompt.fill("A draft")
