@@ -187,12 +187,21 @@ async def test_35_light_or_dark_is_as_chosen_or_matches_the_system(browser: Brow
         assert await is_dark(chat)
 
 
-async def test_forced_colours_keep_the_borders(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
-    openai.says("Fine")
+async def test_e04_forced_colours_have_borders_where_there_were_colours(
+    browser: Browser, server: Server, openai: FakeOpenAI
+) -> None:
     async with chatting(browser, server.url, forced_colors="active") as chat:
-        await chat.ask("Hello")
-        for part in (chat.questions, chat.page.locator(".box")):
-            assert await part.evaluate("node => getComputedStyle(node).borderTopWidth") == "1px"
+        openai.answers(lambda call: call.refuse(500))
+        await chat.ask("Fail")
+        call = await chat.start(openai, "Hello", "Fine")
+        await call.finish("length")
+        await expect(chat.turn("length")).to_have_count(1)
+        note = ".turn[data-status=error] .note"
+        borders = "nodes => nodes.map((node) => getComputedStyle(node).borderTopWidth)"
+        bordered = chat.page.locator(f".you .body, .box, .toast, {note}")
+        assert await bordered.evaluate_all(borders) == ["1px"] * 5
+        # A remark has no ground of its own.
+        assert await chat.turn("length").locator(".note").evaluate_all(borders) == ["0px"]
 
 
 async def finds_nothing(chat: Chat, state: str) -> None:
