@@ -1,6 +1,6 @@
 // What a person does in the page, by a button or a key.
 
-import { announce, report, tell } from './announce.js';
+import { announce, notify, report } from './announce.js';
 import { shown } from './chat/conversation.js';
 import { removePast } from './chat/past.js';
 import { session } from './chat/session.js';
@@ -53,7 +53,7 @@ export const ACTIONS = {
   save: async () => (await loadMenu()).saveAsMarkdown(),
   'copy-whole': async () => {
     const text = await (await loadMenu()).wholeConversation();
-    if (text !== null) tell(await copyText(text));
+    if (text !== null) notify(await copyText(text));
   },
   link: async () => (await loadMenu()).showLink(linkToConversation()),
   'copy-link': (_, button) => copy(button, linkToConversation()).then(report),

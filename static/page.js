@@ -1,7 +1,7 @@
 // The page: which action each click and key has, and when to draw.
 
 import { ACTIONS, editLast, escape, loadMenu, open, send, show } from './actions.js';
-import { announce, tell } from './announce.js';
+import { announce, notify } from './announce.js';
 import { news } from './chat/news.js';
 import { session } from './chat/session.js';
 import * as composer from './composer.js';
@@ -53,12 +53,10 @@ form.addEventListener('submit', (event) => {
 takeDroppedFiles({
   box: find('.box'),
   insert: composer.insert,
-  refuse: (sentence) => session.warn(sentence),
+  refuse: (sentence) => notify({ alarm: sentence }),
   limit: () => session.state.conversation.limit,
 });
 
-// A problem was read by then.
-find('#prompt').addEventListener('input', () => session.warn(''));
 // What a person does, here or in another tab, may change what shows. Drawing it again costs little.
 for (const event of ['click', 'keydown', 'input', 'focusin', 'storage', 'close']) {
   addEventListener(event, drawSoon, true);
@@ -75,7 +73,7 @@ find('#log').addEventListener('scroll', loadEarlier, { passive: true });
 drawWelcome();
 composer.start();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
-startTravelling({ show, tell });
+startTravelling({ show, notify });
 drawSoon();
 // The menu comes last, but before a click on it.
 loadFormatting().then(loadMenu);

@@ -158,15 +158,15 @@ async def test_e15_a_dropped_text_file_becomes_a_fenced_block(chat: Chat, tmp_pa
     await expect(chat.prompt).to_be_focused()
 
     await drop(chat, "#log", tmp_path / "photo.png")
-    await expect(chat.hint).to_have_text("“photo.png” is not a text file. Only text can be added.")
+    toast = chat.page.locator("#toast")
+    await expect(toast).to_have_text("“photo.png” is not a text file. Only text can be added.")
     await drop(chat, "#title", tmp_path / "big.log")
-    await expect(chat.hint).to_have_text("“big.log” is too long. A message can have 16,000 characters.")
+    await expect(toast).to_have_text("“big.log” is too long. A message can have 16,000 characters.")
     await expect(chat.page.locator("#alarm")).to_contain_text("“big.log” is too long.")
     await expect(chat.prompt).to_have_value(text)
     assert await chat.page.evaluate("opened") == [False] * 3
     await chat.prompt.press("End")
     await chat.prompt.type("!")
-    await expect(chat.hint).to_have_text("Replies can be wrong. Check what matters.")
     await chat.page.reload()
     await expect(chat.prompt).to_have_value(f"{text}!")
     assert chat.page.url == url
