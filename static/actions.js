@@ -12,6 +12,8 @@ import { linkToConversation, pushEntry } from './travel.js';
 import { toggleFold } from './turn.js';
 
 const CONTINUE = 'Continue where you left off.';
+// Some browsers do not try again to load a module that they could not load.
+const NO_MENU = 'This part of the page could not be loaded. Reload the page when you are online.';
 
 /**
  * What the buttons do, by their `data-do`. `id` is the turn or the past conversation that the
@@ -50,12 +52,12 @@ export const ACTIONS = {
     end.follow();
     composer.focus();
   },
-  save: async () => (await loadMenu()).saveAsMarkdown(),
-  'copy-whole': async () => {
-    const text = await (await loadMenu()).wholeConversation();
+  save: () => withMenu((menu) => menu.saveAsMarkdown()),
+  'copy-whole': () => withMenu(async (menu) => {
+    const text = await menu.wholeConversation();
     if (text !== null) notify(await copyText(text));
-  },
-  link: async () => (await loadMenu()).showLink(linkToConversation()),
+  }),
+  link: () => withMenu((menu) => menu.showLink(linkToConversation())),
   'copy-link': (_, button) => copy(button, linkToConversation()).then(report),
   copy: (id, button) => copy(button, session.turnOf(id)?.answer ?? '').then(report),
   'copy-code': (_, button) => {
@@ -97,8 +99,9 @@ export function show(id) {
   composer.focus();
 }
 
-export function loadMenu() {
-  return import('./menu.js');
+/** Load the menu before a click on it. Without the server, the click says so. */
+export async function preloadMenu() {
+  await import('./menu.js').catch(() => {});
 }
 
 export function editLast() {
@@ -147,6 +150,13 @@ function moveToNewChat(id) {
 function withdraw(id) {
   composer.prepend(session.withdraw(id) ?? '');
   announce({ notice: 'Message taken back' });
+}
+
+/** @param {(menu: typeof import('./menu.js')) => unknown} action */
+async function withMenu(action) {
+  const menu = await import('./menu.js').catch(() => null);
+  if (menu) await action(menu);
+  else notify({ alarm: NO_MENU });
 }
 
 function stop() {

@@ -1,6 +1,6 @@
 // The page: which action each click and key has, and when to draw.
 
-import { ACTIONS, editLast, escape, loadMenu, open, send, show } from './actions.js';
+import { ACTIONS, editLast, escape, open, preloadMenu, send, show } from './actions.js';
 import { announce, notify } from './announce.js';
 import { news } from './chat/news.js';
 import { session } from './chat/session.js';
@@ -75,8 +75,8 @@ composer.start();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
 startTravelling({ show, notify });
 drawSoon();
-// The menu comes last, but before a click on it.
-loadFormatting().then(loadMenu);
+// The menu comes last: nothing of it shows before a click.
+loadFormatting().then(preloadMenu);
 
 function drawSoon() {
   if (drawing) return;
