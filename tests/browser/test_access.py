@@ -45,6 +45,11 @@ async def test_31_axe_finds_nothing(
         await expect(chat.button("Show more")).to_be_visible()
         await finds_nothing(chat, "chat")
 
+        openai.says("The sum is\n\n$$\n\\sum_{n=1}^{100} n = 5050\n$$\n\nand \\(x^2\\) is its square.")
+        await chat.send_with_button("Show maths")
+        await expect(chat.last_reply.locator("math")).to_have_count(2)
+        await finds_nothing(chat, "maths")
+
         openai.answers(lambda call: call.refuse(500))
         await chat.send_with_button("Fail")
         await expect(chat.turn("error")).to_have_count(1)
@@ -56,10 +61,11 @@ async def test_31_axe_finds_nothing(
         await call.delta({"reasoning_content": "Hm"})
         await call.text("As I was")
         await expect(chat.last_reply).to_have_text("As I was")
+        await finds_nothing(chat, "streaming")
         await chat.send_with_button("And then")
         await expect(chat.turn("queued")).to_have_count(1)
         await chat.prompt.fill("A draft")
-        await finds_nothing(chat, "streaming")
+        await finds_nothing(chat, "queued")
         await call.finish("length")
         call = await openai.next_call()
         await call.text("Cut")
@@ -68,13 +74,21 @@ async def test_31_axe_finds_nothing(
         await chat.button("Edit message").last.click()
         await finds_nothing(chat, "editing")
 
+        await chat.button("Conversation menu").click()
+        await finds_nothing(chat, "menu")
+        await chat.button("Open on another device…").click()
+        await expect(chat.page.get_by_role("dialog")).to_be_visible()
+        await finds_nothing(chat, "link")
+        await chat.page.keyboard.press("Escape")
+        await expect(chat.button("Conversation menu")).to_be_focused()
+
         if "is_mobile" in size:
             await chat.menu_button.tap()
         else:
             await chat.past.hover()
             await chat.button("Delete “").click()
         await expect(chat.page.get_by_role("dialog")).to_be_visible()
-        await finds_nothing(chat, "dialog")
+        await finds_nothing(chat, "drawer or question")
 
 
 async def test_32_all_of_it_works_by_keyboard_alone(chat: Chat, openai: FakeOpenAI) -> None:
