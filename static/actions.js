@@ -38,11 +38,13 @@ export const ACTIONS = {
   retry: (id) => {
     session.retry(id);
     end.follow();
+    composer.focus();
   },
   // A message like any other: it works with every model, and every browser shows it.
   continue: () => {
     session.send(CONTINUE);
     end.follow();
+    composer.focus();
   },
   stop: () => {
     stop();

@@ -127,6 +127,20 @@ async def test_32_all_of_it_works_by_keyboard_alone(chat: Chat, openai: FakeOpen
     await expect(chat.prompt).to_be_focused()
 
 
+async def test_the_focus_goes_to_the_box_when_its_button_goes(chat: Chat, openai: FakeOpenAI) -> None:
+    call = await chat.start(openai, "Tell me everything", "As far as")
+    await chat.stop_button.focus()
+    await call.finish("length")
+    await expect(chat.turn("length")).to_have_count(1)
+    await expect(chat.prompt).to_be_focused()
+    openai.answers(lambda call: call.refuse(503))
+    for name in ("Continue", "Try again"):
+        await chat.button(name, exact=True).first.focus()
+        await chat.page.keyboard.press("Enter")
+        await expect(chat.turn("error")).to_have_count(1)
+        await expect(chat.prompt).to_be_focused()
+
+
 async def test_33_a_screen_reader_announces_steps_and_not_letters(chat: Chat, openai: FakeOpenAI) -> None:
     await expect(chat.page.get_by_role("log")).to_have_attribute("aria-live", "off")
     by_hand(openai)
