@@ -59,7 +59,8 @@ async def test_a_short_remark_covers_no_button(chat: Chat, openai: FakeOpenAI) -
     await expect(chat.page.locator("#toast")).to_be_visible()
     toast = await chat.page.locator("#toast").bounding_box()
     button = await chat.down_button.bounding_box()
-    assert toast and button
+    assert toast
+    assert button
     assert toast["y"] + toast["height"] <= button["y"], (toast, button)
 
 
