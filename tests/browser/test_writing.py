@@ -136,6 +136,14 @@ async def test_e13_a_message_taken_back_before_it_was_sent_is_not_answered(
         await chat.send("one")
         await chat.send("two")
         await expect(chat.page.get_by_text("Not sent yet.")).to_have_count(2)
+        await expect(chat.page.locator(".wait").filter(visible=True)).to_have_count(0)
+        await chat.page.set_viewport_size({"width": 320, "height": 600})
+        sentence, button = [
+            await part.last.evaluate("node => [node.getBoundingClientRect().left, node.getBoundingClientRect().bottom]")
+            for part in (chat.page.locator(".note p"), chat.button("Take this message back"))
+        ]
+        assert sentence[0] >= 0, "out of sight"
+        assert abs(button[1] - sentence[1]) < 24, "the button is not beside the sentence"
         await take_back(chat, "one")
         await expect(chat.questions).to_have_text(["two"])
         sockets.close_code = None
