@@ -6,7 +6,7 @@ import { news } from './chat/news.js';
 import { session } from './chat/session.js';
 import * as composer from './composer.js';
 import { draw } from './draw.js';
-import { takeDroppedFiles } from './drop.js';
+import { acceptDroppedFiles } from './drop.js';
 import { loadFormatting } from './formatting.js';
 import { listenToKeys } from './keys.js';
 import { drawList } from './list.js';
@@ -50,7 +50,7 @@ form.addEventListener('submit', (event) => {
   event.preventDefault();
   send();
 });
-takeDroppedFiles({
+acceptDroppedFiles({
   box: find('.box'),
   insert: composer.insert,
   refuse: (sentence) => notify({ alarm: sentence }),
