@@ -67,6 +67,9 @@ session.subscribe((state, before) => {
   drawnAll = false;
   drawSoon();
 });
+// What was received before this script was here.
+announce(news(session.state, { ...session.state, network: 'connecting' }));
+announce({ alarm: session.state.conversation.trouble });
 // After the listener of log.js, which knows by then whether it was the reader who moved.
 find('#log').addEventListener('scroll', loadEarlier, { passive: true });
 // Only a message box that is in its place can have the focus.

@@ -2,7 +2,7 @@
 
 import time
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.page import Chat, chatting, open_tab, person, restarted, storage, with_sockets
 from tests.support import FakeOpenAI, Server
@@ -97,6 +97,19 @@ async def test_18_a_refusal_is_shown_and_never_retried(browser: Browser, server:
         await chat.page.clock.fast_forward("05:00")
         await chat.page.evaluate("dispatchEvent(new Event('online'))")
         assert len(sockets.all) == 1
+
+
+async def test_18_a_refusal_before_the_page_is_ready_is_announced(browser: Browser, server: Server) -> None:
+    async with with_sockets(browser, close_code=1008) as (context, _):
+        scripts: list[Route] = []
+        await context.route("**/page.js", lambda route: scripts.append(route))
+        page = await context.new_page()
+        await page.goto(server.url, wait_until="commit")
+        await page.wait_for_function(
+            "async () => (await import('/static/chat/session.js')).session.state.network === 'refused'"
+        )
+        await scripts[0].continue_()
+        await expect(page.locator("#alarm")).to_have_text("The server refused the connection.")
 
 
 async def test_19_a_silent_socket_is_replaced(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
