@@ -1,6 +1,6 @@
 // What a person does in the page, by a button or a key.
 
-import { announce, report, tell } from './announce.js';
+import { announce, notify, report } from './announce.js';
 import { shown } from './chat/conversation.js';
 import { removePast } from './chat/past.js';
 import { session } from './chat/session.js';
@@ -12,6 +12,8 @@ import { linkToConversation, pushEntry } from './travel.js';
 import { toggleFold } from './turn.js';
 
 const CONTINUE = 'Continue where you left off.';
+// Some browsers do not try again to load a module that they could not load.
+const NO_MENU = 'This part of the page could not be loaded. Reload the page when you are online.';
 
 /**
  * What the buttons do, by their `data-do`. `id` is the turn or the past conversation that the
@@ -36,11 +38,13 @@ export const ACTIONS = {
   retry: (id) => {
     session.retry(id);
     end.follow();
+    composer.focus();
   },
   // A message like any other: it works with every model, and every browser shows it.
   continue: () => {
     session.send(CONTINUE);
     end.follow();
+    composer.focus();
   },
   stop: () => {
     stop();
@@ -50,12 +54,12 @@ export const ACTIONS = {
     end.follow();
     composer.focus();
   },
-  save: async () => (await loadMenu()).saveAsMarkdown(),
-  'copy-whole': async () => {
-    const text = await (await loadMenu()).wholeConversation();
-    if (text !== null) tell(await copyText(text));
-  },
-  link: async () => (await loadMenu()).showLink(linkToConversation()),
+  save: () => withMenu((menu) => menu.saveAsMarkdown()),
+  'copy-whole': () => withMenu(async (menu) => {
+    const text = await menu.wholeConversation();
+    if (text !== null) notify(await copyText(text));
+  }),
+  link: () => withMenu((menu) => menu.showLink(linkToConversation())),
   'copy-link': (_, button) => copy(button, linkToConversation()).then(report),
   copy: (id, button) => copy(button, session.turnOf(id)?.answer ?? '').then(report),
   'copy-code': (_, button) => {
@@ -97,8 +101,9 @@ export function show(id) {
   composer.focus();
 }
 
-export function loadMenu() {
-  return import('./menu.js');
+/** Load the menu before a click on it. Without the server, the click says so. */
+export async function preloadMenu() {
+  await import('./menu.js').catch(() => {});
 }
 
 export function editLast() {
@@ -147,6 +152,13 @@ function moveToNewChat(id) {
 function withdraw(id) {
   composer.prepend(session.withdraw(id) ?? '');
   announce({ notice: 'Message taken back' });
+}
+
+/** @param {(menu: typeof import('./menu.js')) => unknown} action */
+async function withMenu(action) {
+  const menu = await import('./menu.js').catch(() => null);
+  if (menu) await action(menu);
+  else notify({ alarm: NO_MENU });
 }
 
 function stop() {

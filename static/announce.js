@@ -1,4 +1,4 @@
-// News for a person: read out, and where nothing else on the page shows it, shown for a while.
+// News for a person: announced, and where nothing else on the page shows it, shown for a while.
 
 import { find } from './markdown/dom.js';
 
@@ -22,7 +22,7 @@ export function announce({ notice, alarm }) {
  * Announce it, and show it over the message box.
  * @param {News} news
  */
-export function tell(news) {
+export function notify(news) {
   announce(news);
   clearTimeout(timer);
   toast.textContent = news.alarm ?? news.notice ?? '';
@@ -34,6 +34,6 @@ export function tell(news) {
 
 /** @param {News} news  of a button that shows its success itself */
 export function report(news) {
-  if (news.alarm) tell(news);
+  if (news.alarm) notify(news);
   else announce(news);
 }

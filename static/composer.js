@@ -16,9 +16,9 @@ box.addEventListener('input', changed);
 
 export const text = () => box.value.trimEnd();
 
-/** Show what was in the box, unless a person has typed before this script was here. */
+/** Show what was in the box. What was typed before this script was here comes after the draft. */
 export function start() {
-  if (box.value) writeDraft(box.value);
+  if (box.value) writeDraft(joined(readDraft(), box.value));
   restore();
 }
 
@@ -63,7 +63,7 @@ export function cancelEdit() {
  * @param {string} before
  */
 export function prepend(before) {
-  writeDraft([before, readDraft()].filter(Boolean).join('\n\n'));
+  writeDraft(joined(before, readDraft()));
   showDraft();
   box.focus();
 }
@@ -126,6 +126,9 @@ function changed() {
   else writeDraft(box.value);
   fit();
 }
+
+/** @param {string[]} texts */
+const joined = (...texts) => texts.filter(Boolean).join('\n\n');
 
 const readDraft = () => storage.read('draft', '', session.state.home);
 

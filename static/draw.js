@@ -6,7 +6,7 @@ import { GONE } from './chat/history.js';
 import { titleOf } from './chat/past.js';
 import { session } from './chat/session.js';
 import { beginOpening, endOpening } from './chat/storage.js';
-import { tooLong } from './composer.js';
+import * as composer from './composer.js';
 import { find } from './markdown/dom.js';
 import { drawTab } from './tab.js';
 import { createTurn, drawTurn } from './turn.js';
@@ -51,10 +51,11 @@ export function draw() {
   const { loaded, model, demo, loading, trouble, earlier } = conversation;
   const turns = shown(conversation);
   const title = titleOf(home);
+  const tooLong = composer.tooLong();
   const isBlank = prompt.value.trim() === '';
   const networkWarning = NETWORK_WARNINGS[network];
   // The empty page says itself that a conversation is gone.
-  const warning = tooLong() || networkWarning || (trouble === GONE ? '' : trouble);
+  const warning = tooLong || networkWarning || (trouble === GONE ? '' : trouble);
   if (loaded && home !== opened) {
     opened = home;
     isOpening = true;
@@ -67,9 +68,9 @@ export function draw() {
   drawEarlier(earlier);
   drawWelcome();
   drawTab();
-  stop.hidden = !turns.some(isOpen);
+  drawStop(turns.some(isOpen));
   send.hidden = isBlank && !stop.hidden;
-  send.disabled = isBlank || tooLong() !== '';
+  send.disabled = isBlank || tooLong !== '';
   hint.classList.toggle('warning', warning !== '');
   hint.classList.toggle('away', networkWarning !== '' && warning === networkWarning);
   find('#remark').textContent = warning || (loading && LOADING) || (demo ? DEMO : ADVICE);
@@ -119,6 +120,13 @@ function drawTurns(turns) {
     log.scrollTop += first.getBoundingClientRect().top - top;
   }
   return isDrawn;
+}
+
+/** @param {boolean} isBusy */
+function drawStop(isBusy) {
+  // A button that goes would take the focus with it.
+  if (!isBusy && document.activeElement === stop) composer.focus();
+  stop.hidden = !isBusy;
 }
 
 /** @param {boolean} earlier  whether there are turns before the first */

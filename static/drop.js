@@ -7,37 +7,37 @@ import { decode, fenced } from './chat/textfile.js';
 const LARGEST = 1024 * 1024;
 
 /**
- * @typedef {object} Taker
- * @property {HTMLElement} box  shows that it would take the files
+ * @typedef {object} Target
+ * @property {HTMLElement} box  shows that the files can be dropped
  * @property {(block: string) => boolean} insert  returns false if there is no room for it
  * @property {(sentence: string) => void} refuse
  * @property {() => number} limit  characters in a message
  */
 
-/** @param {Taker} taker */
-export function takeDroppedFiles({ box, insert, refuse, limit }) {
+/** @param {Target} target */
+export function acceptDroppedFiles({ box, insert, refuse, limit }) {
   addEventListener('dragover', (event) => {
     if (isText(event)) return;
     event.preventDefault();
-    box.classList.toggle('taking', hasFiles(event));
+    box.classList.toggle('accepting', hasFiles(event));
     if (event.dataTransfer) event.dataTransfer.dropEffect = hasFiles(event) ? 'copy' : 'none';
   });
   addEventListener('dragleave', ({ relatedTarget }) => {
-    if (!relatedTarget) box.classList.remove('taking');
+    if (!relatedTarget) box.classList.remove('accepting');
   });
   addEventListener('drop', async (event) => {
-    box.classList.remove('taking');
+    box.classList.remove('accepting');
     if (isText(event)) return;
     event.preventDefault();
     // The list is empty once this handler has waited for something.
     for (const file of [...(event.dataTransfer?.files ?? [])]) {
-      const problem = await take(file);
+      const problem = await add(file);
       if (problem) refuse(`“${file.name}” ${problem}`);
     }
   });
 
   /** @param {File} file */
-  async function take(file) {
+  async function add(file) {
     const text = await read(file);
     if (text === null) return 'is not a text file. Only text can be added.';
     if (text === '') return 'is empty, so there is nothing to add.';

@@ -1,7 +1,7 @@
 // What the keys do.
 
 /**
- * @typedef {object} Deeds
+ * @typedef {object} Actions
  * @property {() => boolean} sendsByEnter  whether Enter alone sends
  * @property {() => void} send
  * @property {(() => void)} editLast
@@ -10,8 +10,8 @@
  * @property {(step: -1 | 1) => void} goToQuestion
  */
 
-/** @param {Deeds} deeds */
-export function listenToKeys(deeds) {
+/** @param {Actions} actions */
+export function listenToKeys(actions) {
   if (/Mac|iP/.test(navigator.platform)) {
     for (const button of document.querySelectorAll('button')) {
       button.title = button.title.replace('Ctrl+Shift+', '⌘⇧');
@@ -20,26 +20,26 @@ export function listenToKeys(deeds) {
   document.addEventListener('keydown', (event) => {
     // The keys of an input method are not ours. 229 is how Safari marks them.
     if (event.isComposing || event.keyCode === 229) return;
-    const deed = deedOf(event, deeds);
-    if (!deed) return;
-    deed();
+    const action = actionOf(event, actions);
+    if (!action) return;
+    action();
     event.preventDefault();
   });
 }
 
-/** @type {(event: KeyboardEvent, deeds: Deeds) => (() => void) | null} */
-function deedOf(event, deeds) {
+/** @type {(event: KeyboardEvent, actions: Actions) => (() => void) | null} */
+function actionOf(event, actions) {
   const { key, code, ctrlKey, metaKey, shiftKey, target } = event;
   const command = ctrlKey || metaKey;
   const step = stepOf(event);
-  if (step) return () => deeds.goToQuestion(step);
+  if (step) return () => actions.goToQuestion(step);
   if (target instanceof HTMLTextAreaElement) {
-    const sends = command || (!shiftKey && deeds.sendsByEnter());
-    if (key === 'Enter' && sends) return deeds.send;
-    if (key === 'ArrowUp' && target.value === '') return deeds.editLast;
+    const sends = command || (!shiftKey && actions.sendsByEnter());
+    if (key === 'Enter' && sends) return actions.send;
+    if (key === 'ArrowUp' && target.value === '') return actions.editLast;
   }
-  if (key === 'Escape' && !document.querySelector('dialog[open], :popover-open')) return deeds.escape;
-  return command && shiftKey && code === 'KeyO' ? deeds.newChat : null;
+  if (key === 'Escape' && !document.querySelector('dialog[open], :popover-open')) return actions.escape;
+  return command && shiftKey && code === 'KeyO' ? actions.newChat : null;
 }
 
 /**

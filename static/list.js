@@ -13,6 +13,7 @@ import { copyOf, element, find } from './markdown/dom.js';
 const FEW = 9;
 const root = find('#past');
 const filter = find('#filter', document, HTMLInputElement);
+const noMatch = find('#no-match');
 /** @type {Map<string, HTMLElement>} */
 const rows = new Map();
 /** @type {unknown[]} */
@@ -83,8 +84,9 @@ function hideOthers(all) {
   for (const day of root.querySelectorAll('section')) {
     day.hidden = !day.querySelector('li:not([hidden])');
   }
-  const isNone = all.length > 0 && found.size === 0;
-  find('#no-match').textContent = isNone ? 'No conversation matches.' : '';
+  const remark = all.length > 0 && found.size === 0 ? 'No conversation matches.' : '';
+  // Written again, it would be announced with each key.
+  if (noMatch.textContent !== remark) noMatch.textContent = remark;
   placeStop();
 }
 

@@ -1,12 +1,12 @@
 // The page: which action each click and key has, and when to draw.
 
-import { ACTIONS, editLast, escape, loadMenu, open, send, show } from './actions.js';
-import { announce, tell } from './announce.js';
+import { ACTIONS, editLast, escape, open, preloadMenu, send, show } from './actions.js';
+import { announce, notify } from './announce.js';
 import { news } from './chat/news.js';
 import { session } from './chat/session.js';
 import * as composer from './composer.js';
 import { draw } from './draw.js';
-import { takeDroppedFiles } from './drop.js';
+import { acceptDroppedFiles } from './drop.js';
 import { loadFormatting } from './formatting.js';
 import { listenToKeys } from './keys.js';
 import { drawList } from './list.js';
@@ -50,15 +50,13 @@ form.addEventListener('submit', (event) => {
   event.preventDefault();
   send();
 });
-takeDroppedFiles({
+acceptDroppedFiles({
   box: find('.box'),
   insert: composer.insert,
-  refuse: (sentence) => session.warn(sentence),
+  refuse: (sentence) => notify({ alarm: sentence }),
   limit: () => session.state.conversation.limit,
 });
 
-// A problem was read by then.
-find('#prompt').addEventListener('input', () => session.warn(''));
 // What a person does, here or in another tab, may change what shows. Drawing it again costs little.
 for (const event of ['click', 'keydown', 'input', 'focusin', 'storage', 'close']) {
   addEventListener(event, drawSoon, true);
@@ -69,16 +67,19 @@ session.subscribe((state, before) => {
   drawnAll = false;
   drawSoon();
 });
+// What was received before this script was here.
+announce(news(session.state, { ...session.state, network: 'connecting' }));
+announce({ alarm: session.state.conversation.trouble });
 // After the listener of log.js, which knows by then whether it was the reader who moved.
 find('#log').addEventListener('scroll', loadEarlier, { passive: true });
 // Only a message box that is in its place can have the focus.
 drawWelcome();
 composer.start();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
-startTravelling({ show, tell });
+startTravelling({ show, notify });
 drawSoon();
-// The menu comes last, but before a click on it.
-loadFormatting().then(loadMenu);
+// The menu comes last: nothing of it shows before a click.
+loadFormatting().then(preloadMenu);
 
 function drawSoon() {
   if (drawing) return;

@@ -9,8 +9,8 @@ import { session } from './chat/session.js';
 /** @import { News } from './chat/news.js' */
 
 /**
- * What the page does for this module: `show` a conversation (null: a new one), and `tell` people.
- * @typedef {{ show: (id: string | null) => void, tell: (news: News) => void }} Page
+ * What the page does for this module: `show` a conversation (null: a new one), and `notify` people.
+ * @typedef {{ show: (id: string | null) => void, notify: (news: News) => void }} Page
  */
 
 /**
@@ -40,7 +40,7 @@ export function startTravelling(page) {
   const arrived = history.state?.linked;
   record();
   if (isId(arrived)) linked = titleOf(arrived) ? null : arrived;
-  else if (arrived !== undefined) page.tell({ alarm: BROKEN });
+  else if (arrived !== undefined) page.notify({ alarm: BROKEN });
   list(page);
 }
 
@@ -93,7 +93,7 @@ function enterByFragment(page) {
   newest = at;
   record();
   if (id === undefined) return;
-  if (!isId(id)) return page.tell({ alarm: BROKEN });
+  if (!isId(id)) return page.notify({ alarm: BROKEN });
   linked = titleOf(id) ? null : id;
   if (id !== session.state.home) page.show(id);
 }
@@ -103,7 +103,7 @@ function enterByFragment(page) {
  * its pages, is its title.
  * @param {Page} page
  */
-function list({ show, tell }) {
+function list({ show, notify }) {
   const { conversation, home } = session.state;
   if (linked === null || (home === linked && !conversation.loaded)) return;
   const [first] = home === linked ? conversation.turns : [];
@@ -113,7 +113,7 @@ function list({ show, tell }) {
   } else if (home === linked && !titleOf(home)) {
     // Not in the middle of a change.
     queueMicrotask(() => show(null));
-    tell({ alarm: EMPTY });
+    notify({ alarm: EMPTY });
   }
   if (home === linked && conversation.earlier) session.loadEarlier();
   else linked = null;

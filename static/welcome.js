@@ -17,6 +17,7 @@ export function drawWelcome() {
   const count = shown(conversation).length;
   place(conversation.loaded && count === 0, count > 0);
   find('#gone').hidden = conversation.trouble !== GONE;
+  find('#gone p').textContent = GONE;
   find('#unopened').hidden = !unopened;
   find('#unopened').dataset.id = unopened ?? '';
   find('#unopened b').textContent = titleOf(unopened) ?? 'The last conversation';

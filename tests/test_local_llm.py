@@ -43,7 +43,7 @@ async def test_it_stops_generating_when_a_reply_is_stopped() -> None:
 
 
 @pytest.mark.parametrize(("parameters", "tokens"), [({}, 8), ({"max_tokens": 16}, 16)])
-async def test_its_longest_reply_is_cut_unless_a_parameter_says_otherwise(
+async def test_e21_its_longest_reply_is_cut_unless_a_parameter_says_otherwise(
     parameters: dict[str, Any], tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_llm, "LONGEST_REPLY", 8)
@@ -71,7 +71,7 @@ KEY = {"openai_api_key": "sk-a"}
     ],
     ids=["default", "with history", "SYSTEM_PROMPT", "the flow's own", "another model", "another with SYSTEM_PROMPT"],
 )
-async def test_only_the_local_model_has_a_system_prompt_and_any_other_wins(
+async def test_e21_only_the_local_model_has_a_system_prompt_and_any_other_wins(
     settings: dict[str, Any],
     asked: list[dict[str, str]],
     sent: list[dict[str, str]],

@@ -18,9 +18,13 @@ from tests.support.telling import begin, questions, tell, telling, text
 
 ALL = 40  # pieces of a whole reply
 # The addresses in a page, a manifest, a style sheet and a module.
-ADDRESSES = (
-    r"""\b(?:href|src|(?<!target)action)="([^"#]+)"|"(?:src|start_url)": "([^"]+)"|"""
-    r"""url\(([^)]+)\)|(?:from|import) ?\(?'(\.[^']+)'"""
+ADDRESSES = "|".join(
+    [
+        r'\b(?:href|src|action)="([^"#]+)"',
+        r'"(?:src|start_url)": "([^"]+)"',
+        r"url\(([^)]+)\)",
+        r"(?:from|import) ?\(?'(\.[^']+)'",
+    ]
 )
 KINDS = ("html", "javascript", "css", "manifest")
 

@@ -23,8 +23,8 @@ const OF_NETWORKS = {
 /** @type {Partial<Record<Turn['status'], string>>} */
 const OF_TURNS = {
   done: 'Reply complete',
-  length: 'Reply complete',
-  filtered: 'Reply complete',
+  length: 'The reply reached its length limit',
+  filtered: 'The reply was cut off by a content filter',
   stopped: 'Stopped',
   interrupted: 'The reply was interrupted',
 };

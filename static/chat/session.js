@@ -160,12 +160,6 @@ export class Session {
     return message?.question;
   }
 
-  /** @param {string} trouble  to show until the next message; '' for none */
-  warn(trouble) {
-    const { conversation } = this.state;
-    if (trouble !== conversation.trouble) this.#change({ ...conversation, trouble });
-  }
-
   /** Have the server delete what was removed here. What fails is retried at the next start. */
   deleteRemoved() {
     for (const id of readRemoved()) {

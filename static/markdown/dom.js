@@ -91,7 +91,7 @@ function morphElement(node, wanted) {
  * @param {Text} node
  * @param {string} text
  */
-export function changeText(node, text) {
+function changeText(node, text) {
   const old = node.data;
   if (text === old) return;
   let same = text.startsWith(old) ? old.length : 0;

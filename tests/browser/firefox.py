@@ -91,6 +91,8 @@ class Tab:
 
     async def click(self, selector: str) -> None:
         """Click with the mouse on the first such element that shows, once there is one."""
+        # The message box moves with the first message, and a click would miss what is in it.
+        await self.sees("document.getElementById('composer').getAnimations().length === 0")
         visible = f"{_all(selector)}.find((node) => node.checkVisibility())"
         await self.sees(f"{visible} !== undefined")
         origin = {"type": "element", "element": await self._evaluate(visible)}

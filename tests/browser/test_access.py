@@ -45,6 +45,11 @@ async def test_31_axe_finds_nothing(
         await expect(chat.button("Show more")).to_be_visible()
         await finds_nothing(chat, "chat")
 
+        openai.says("The sum is\n\n$$\n\\sum_{n=1}^{100} n = 5050\n$$\n\nand \\(x^2\\) is its square.")
+        await chat.send_with_button("Show maths")
+        await expect(chat.last_reply.locator("math")).to_have_count(2)
+        await finds_nothing(chat, "maths")
+
         openai.answers(lambda call: call.refuse(500))
         await chat.send_with_button("Fail")
         await expect(chat.turn("error")).to_have_count(1)
@@ -56,10 +61,11 @@ async def test_31_axe_finds_nothing(
         await call.delta({"reasoning_content": "Hm"})
         await call.text("As I was")
         await expect(chat.last_reply).to_have_text("As I was")
+        await finds_nothing(chat, "streaming")
         await chat.send_with_button("And then")
         await expect(chat.turn("queued")).to_have_count(1)
         await chat.prompt.fill("A draft")
-        await finds_nothing(chat, "streaming")
+        await finds_nothing(chat, "queued")
         await call.finish("length")
         call = await openai.next_call()
         await call.text("Cut")
@@ -68,13 +74,21 @@ async def test_31_axe_finds_nothing(
         await chat.button("Edit message").last.click()
         await finds_nothing(chat, "editing")
 
+        await chat.button("Conversation menu").click()
+        await finds_nothing(chat, "menu")
+        await chat.button("Open on another device…").click()
+        await expect(chat.page.get_by_role("dialog")).to_be_visible()
+        await finds_nothing(chat, "link")
+        await chat.page.keyboard.press("Escape")
+        await expect(chat.button("Conversation menu")).to_be_focused()
+
         if "is_mobile" in size:
             await chat.menu_button.tap()
         else:
             await chat.past.hover()
             await chat.button("Delete “").click()
         await expect(chat.page.get_by_role("dialog")).to_be_visible()
-        await finds_nothing(chat, "dialog")
+        await finds_nothing(chat, "drawer or question")
 
 
 async def test_32_all_of_it_works_by_keyboard_alone(chat: Chat, openai: FakeOpenAI) -> None:
@@ -111,6 +125,20 @@ async def test_32_all_of_it_works_by_keyboard_alone(chat: Chat, openai: FakeOpen
     await back_to(chat, "Skip to message box", backwards=False)
     await keys.press("Enter")
     await expect(chat.prompt).to_be_focused()
+
+
+async def test_the_focus_goes_to_the_box_when_its_button_goes(chat: Chat, openai: FakeOpenAI) -> None:
+    call = await chat.start(openai, "Tell me everything", "As far as")
+    await chat.stop_button.focus()
+    await call.finish("length")
+    await expect(chat.turn("length")).to_have_count(1)
+    await expect(chat.prompt).to_be_focused()
+    openai.answers(lambda call: call.refuse(503))
+    for name in ("Continue", "Try again"):
+        await chat.button(name, exact=True).first.focus()
+        await chat.page.keyboard.press("Enter")
+        await expect(chat.turn("error")).to_have_count(1)
+        await expect(chat.prompt).to_be_focused()
 
 
 async def test_33_a_screen_reader_announces_steps_and_not_letters(chat: Chat, openai: FakeOpenAI) -> None:
@@ -187,12 +215,21 @@ async def test_35_light_or_dark_is_as_chosen_or_matches_the_system(browser: Brow
         assert await is_dark(chat)
 
 
-async def test_forced_colours_keep_the_borders(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
-    openai.says("Fine")
+async def test_e04_forced_colours_have_borders_where_there_were_colours(
+    browser: Browser, server: Server, openai: FakeOpenAI
+) -> None:
     async with chatting(browser, server.url, forced_colors="active") as chat:
-        await chat.ask("Hello")
-        for part in (chat.questions, chat.page.locator(".box")):
-            assert await part.evaluate("node => getComputedStyle(node).borderTopWidth") == "1px"
+        openai.answers(lambda call: call.refuse(500))
+        await chat.ask("Fail")
+        call = await chat.start(openai, "Hello", "Fine")
+        await call.finish("length")
+        await expect(chat.turn("length")).to_have_count(1)
+        note = ".turn[data-status=error] .note"
+        borders = "nodes => nodes.map((node) => getComputedStyle(node).borderTopWidth)"
+        bordered = chat.page.locator(f".you .body, .box, .toast, {note}")
+        assert await bordered.evaluate_all(borders) == ["1px"] * 5
+        # A remark has no ground of its own.
+        assert await chat.turn("length").locator(".note").evaluate_all(borders) == ["0px"]
 
 
 async def finds_nothing(chat: Chat, state: str) -> None:

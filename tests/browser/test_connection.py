@@ -2,7 +2,7 @@
 
 import time
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.page import Chat, chatting, open_tab, person, restarted, storage, with_sockets
 from tests.support import FakeOpenAI, Server
@@ -74,6 +74,21 @@ async def test_17_a_waiting_message_can_be_withdrawn(browser: Browser, openai: F
         await expect(chat.prompt).to_have_value("Never mind")
 
 
+async def test_a_menu_that_cannot_be_loaded_says_so(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
+    openai.says("Fine")
+    async with person(browser) as context:
+        await context.route("**/menu.js", lambda route: route.abort("connectionrefused"))
+        chat = await open_tab(context, server.url)
+        await chat.ask("Hello")
+        for name in ("Copy as Markdown", "Save as Markdown", "Open on another device…"):
+            await chat.page.evaluate("document.querySelector('#toast').textContent = ''")
+            await chat.button("Conversation menu").click()
+            await chat.button(name).click()
+            await expect(chat.page.locator("#toast")).to_contain_text("could not be loaded. Reload the page")
+        await expect(chat.page.locator("#alarm")).to_contain_text("could not be loaded.")
+        assert chat.faults == []
+
+
 async def test_18_a_refusal_is_shown_and_never_retried(browser: Browser, server: Server) -> None:
     async with with_sockets(browser, close_code=1008) as (context, sockets):
         chat = await open_tab(context, server.url)
@@ -82,6 +97,19 @@ async def test_18_a_refusal_is_shown_and_never_retried(browser: Browser, server:
         await chat.page.clock.fast_forward("05:00")
         await chat.page.evaluate("dispatchEvent(new Event('online'))")
         assert len(sockets.all) == 1
+
+
+async def test_18_a_refusal_before_the_page_is_ready_is_announced(browser: Browser, server: Server) -> None:
+    async with with_sockets(browser, close_code=1008) as (context, _):
+        scripts: list[Route] = []
+        await context.route("**/page.js", lambda route: scripts.append(route))
+        page = await context.new_page()
+        await page.goto(server.url, wait_until="commit")
+        await page.wait_for_function(
+            "async () => (await import('/static/chat/session.js')).session.state.network === 'refused'"
+        )
+        await scripts[0].continue_()
+        await expect(page.locator("#alarm")).to_have_text("The server refused the connection.")
 
 
 async def test_19_a_silent_socket_is_replaced(browser: Browser, server: Server, openai: FakeOpenAI) -> None:

@@ -196,6 +196,8 @@ async def test_M08_a_conversation_that_the_server_lost_is_not_an_empty_page(
         await chat.page.reload()
         await expect(gone).to_be_visible()
         await expect(chat.page.locator("#alarm")).to_have_text("This conversation is no longer stored.")
+        await chat.prompt.press_sequentially("tw")
+        await expect(gone).to_be_visible()
         await chat.ask("two")
         await expect(gone).to_be_hidden()
         await expect(chat.questions).to_have_text(["two"])

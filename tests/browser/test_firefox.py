@@ -82,6 +82,29 @@ async def test_firefox_colours_code_and_copies_it(tab: Tab, openai: FakeOpenAI) 
     await tab.becomes(PROMPT, CODE)
 
 
+async def test_e03_firefox_reads_each_block_in_its_own_direction(tab: Tab, openai: FakeOpenAI) -> None:
+    openai.says(
+        "Latin\n\nعربي `x()`\n\n- عربي\n\n> عربي\n\n```python\n# عربي\nx[0] = (1)\n```\n\n| عربي |\n|---|\n| عربي |"
+    )
+    await ask(tab, "Show it")
+    parts = "[...document.querySelectorAll('.md :is(p, ul, figure, code, td)')]"
+    directions = await tab.evaluate(
+        f"{parts}.map((node) => `${{node.localName}} ${{getComputedStyle(node).direction}}`)"
+    )
+    assert directions == [
+        *["p ltr", "p rtl", "code ltr", "ul rtl", "p rtl", "figure ltr", "code ltr", "td rtl"],
+    ]
+    # Where the text is, not only what the style says.
+    sides = await tab.evaluate("""[...document.querySelectorAll('.md > p, .md pre code')].map((node) => {
+      const range = document.createRange();
+      range.selectNodeContents(document.createTreeWalker(node, NodeFilter.SHOW_TEXT).nextNode());
+      const text = range.getBoundingClientRect();
+      const { left, right } = document.querySelector('.md').getBoundingClientRect();
+      return text.left - left < right - text.right ? 'left' : 'right';
+    })""")
+    assert sides == ["left", "right", "left"]
+
+
 async def test_firefox_shows_a_reply_as_it_comes(tab: Tab, openai: FakeOpenAI) -> None:
     by_hand(openai)
     await tab.type("one")

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from tests.browser.page import Chat, open_tab, person, restarted
 from tests.browser.test_access import finds_nothing, fits, is_dark, small_targets
-from tests.support import FakeOpenAI, Server
+from tests.support import FakeOpenAI, Server, write_conversation
 
 PASSWORD = "correct horse"
 LARGE: ViewportSize = {"width": 1280, "height": 860}
@@ -55,6 +55,28 @@ async def test_a_password_opens_the_chat(browser: Browser, locked: Server, scrip
         await expect(chat.page).to_have_url(f"{locked.url}/")
         await expect(chat.page.locator("main")).to_be_visible()
         assert all("401" in fault for fault in chat.faults), chat.faults
+
+
+@pytest.mark.parametrize("wrong_first", [False, True], ids=["at once", "after a wrong password"])
+async def test_a_link_from_another_device_survives_the_login(
+    browser: Browser, locked: Server, wrong_first: bool
+) -> None:
+    await write_conversation(locked, "linked", ("Where do we go from here?", "On."))
+    async with person(browser) as context:
+        chat = await open_tab(context, f"{locked.url}/#conversation=linked")
+        await expect(chat.page.get_by_label("Password")).to_be_focused()
+        await expect(chat.page).to_have_url(f"{locked.url}/")
+        if wrong_first:
+            await log_in(chat, "battery")
+        await log_in(chat, PASSWORD)
+        await expect(chat.questions).to_have_text(["Where do we go from here?"])
+        await expect(chat.past).to_have_text(["Where do we go from here?"])
+        assert "linked" not in chat.page.url
+        # It was opened once: it does not come back over what is opened later.
+        await chat.page.keyboard.press("Control+Shift+O")
+        await chat.page.reload()
+        await expect(chat.page.locator("#empty h2")).to_be_visible()
+        assert await chat.page.evaluate("sessionStorage.getItem('pocket-chat:linked')") is None
 
 
 async def test_a_changed_password_leads_back_to_the_login_and_costs_no_draft(

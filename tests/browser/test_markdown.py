@@ -71,7 +71,7 @@ async def test_S08_raw_html_is_text(harness: Page) -> None:
     assert text == '<b onclick="x()">bold</b>'
 
 
-async def test_four_elements_of_html_are_read_if_they_have_no_attributes(harness: Page) -> None:
+async def test_e08_four_elements_of_html_are_read_if_they_have_no_attributes(harness: Page) -> None:
     kept = "<sub>a <sup class='b'>c</sup> <kbd >d</kbd> <BR> <br clear='all'> <b>e</b> </sub> `<br>`"
     texts = [
         "H<sub>2</sub>O",
@@ -116,7 +116,7 @@ async def test_half_a_tag_is_never_seen(harness: Page) -> None:
     assert seen == []
 
 
-async def test_each_block_has_its_own_direction_and_code_is_never_mirrored(harness: Page) -> None:
+async def test_e03_each_block_has_its_own_direction_and_code_is_never_mirrored(harness: Page) -> None:
     directions = await harness.evaluate(
         """text => {
             const root = render(text);
@@ -132,7 +132,7 @@ async def test_each_block_has_its_own_direction_and_code_is_never_mirrored(harne
     ]
 
 
-async def test_tables_and_code_are_groups_and_no_landmarks(harness: Page) -> None:
+async def test_e08_tables_and_code_are_groups_and_no_landmarks(harness: Page) -> None:
     roles = await harness.evaluate(
         "text => [...render(text).querySelectorAll('[role]')].map(it => `${it.role} ${it.ariaLabel} ${it.tabIndex}`)",
         "| a |\n|---|\n\n```py\nx\n```\n\n$$x$$",
@@ -342,7 +342,7 @@ async def test_finished_code_gets_colours_without_markup(harness: Page) -> None:
     assert await harness.evaluate("() => violations") == []
 
 
-async def test_removed_lines_have_a_colour_of_their_own(harness: Page) -> None:
+async def test_e08_removed_lines_have_a_colour_of_their_own(harness: Page) -> None:
     await harness.evaluate(
         """() => document.querySelector('#content').append(render('```diff\\n- a\\n+ b\\n```', [], highlight))"""
     )
@@ -350,7 +350,7 @@ async def test_removed_lines_have_a_colour_of_their_own(harness: Page) -> None:
     assert await harness.evaluate("() => [...CSS.highlights.keys()].sort()") == ["deleted", "string"]
 
 
-async def test_forced_colors_have_no_highlights(harness: Page) -> None:
+async def test_e04_forced_colours_have_no_highlights(harness: Page) -> None:
     """There each of them is an inverse box."""
     colour = """() => {
         document.querySelector('#content').replaceChildren(render('```py\\nreturn 1\\n```', [], highlight));

@@ -49,7 +49,7 @@ async def unset(browser: Browser, site: Site) -> AsyncIterator[Page]:
         yield page
 
 
-async def test_formulas_are_found_where_they_are_meant(unset: Page) -> None:
+async def test_e01_formulas_are_found_where_they_are_meant(unset: Page) -> None:
     texts = {name: text.strip("\n") for name, (text, _) in CASES.items()}
     found = await unset.evaluate("texts => Object.values(texts).map(text => read(render(text)))", texts)
     wanted = {name: re.sub(r"\s", "", read) for name, (_, read) in CASES.items()}
@@ -90,7 +90,7 @@ async def test_an_unfinished_formula_hides_no_text_for_long(unset: Page) -> None
         assert shown.endswith(end)
 
 
-async def test_formulas_become_maths_under_the_content_policy(maths: Page) -> None:
+async def test_e01_formulas_become_maths_under_the_content_policy(maths: Page) -> None:
     found = await maths.evaluate(
         """async text => {
             const whole = await set(render(text));
@@ -118,7 +118,7 @@ async def test_a_formula_that_is_set_is_left_alone_while_its_reply_grows(maths: 
     assert same
 
 
-async def test_without_its_library_a_formula_shows_its_source(unset: Page) -> None:
+async def test_e01_without_its_library_a_formula_shows_its_source(unset: Page) -> None:
     found = await unset.evaluate(
         r"""async () => {
             const root = render('So $x_1$ and\n\n\\[\ny\n\\]');

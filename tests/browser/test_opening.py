@@ -76,6 +76,22 @@ async def test_e18_the_empty_page_does_not_wait_for_its_scripts(browser: Browser
         await scripts[1].continue_()
 
 
+async def test_what_is_typed_before_the_scripts_are_there_is_kept(browser: Browser, server: Server) -> None:
+    async with chatting(browser, server.url) as chat:
+        await chat.prompt.fill("An older draft")
+        scripts: list[Route] = []
+        await chat.page.route("**/page.js", lambda route: scripts.append(route))
+        await chat.page.goto(server.url, wait_until="commit")
+        await chat.prompt.fill("Typed early")
+        await scripts[0].continue_()
+        await expect(chat.prompt).to_have_value("An older draft\n\nTyped early")
+        await expect(chat.prompt).to_be_focused()
+        await expect(chat.send_button).to_be_enabled()
+        await chat.page.unroute("**/page.js")
+        await chat.page.reload()
+        await expect(chat.prompt).to_have_value("An older draft\n\nTyped early")
+
+
 async def settled(chat: Chat) -> int:
     """The number of turns, once a page of them is drawn."""
     await chat.page.evaluate(

@@ -23,13 +23,15 @@ SEEN = """() => {
     labels: shows('.you, .bot').map(label),
     text: getComputedStyle(document.querySelector('.md p')).color,
     code: getComputedStyle(document.querySelector('.code')).backgroundColor,
+    indents: shows('.you .body').map((node) => node.getBoundingClientRect().left - log.getBoundingClientRect().left),
     skipped: shows('.turn').filter((node) => getComputedStyle(node).contentVisibility !== 'visible').length,
   };
 }"""
 
 
 async def test_e06_paper_is_light_and_whole_and_says_who_said_what(browser: Browser, server: Server) -> None:
-    await write_conversation(server, "c", *[(f"Question {n}", ANSWER) for n in range(5)])
+    questions = ["Question 0", "Question 1", "Question 2", "Question 3", "A line\n" * 30]
+    await write_conversation(server, "c", *[(question, ANSWER) for question in questions])
     async with person(browser, color_scheme="dark") as context:
         chat = await open_tab(context, f"{server.url}/#conversation=c")
         await expect(chat.turn("done").locator(".code")).to_have_count(5)
@@ -38,7 +40,7 @@ async def test_e06_paper_is_light_and_whole_and_says_who_said_what(browser: Brow
         seen = await chat.page.evaluate(SEEN)
         assert seen.pop("labels") == ['"You"', '"Assistant"'] * 5
         assert seen.pop("text").startswith("oklch(0.26 ")
-        assert seen == {"controls": 0, "cut": [], "code": "rgba(0, 0, 0, 0)", "skipped": 0}
+        assert seen == {"controls": 0, "cut": [], "code": "rgba(0, 0, 0, 0)", "indents": [0] * 5, "skipped": 0}
         await expect(chat.title).to_be_visible()
         await expect(chat.title).to_have_text("Question 0")
         pages = (await chat.page.pdf(format="A4")).count(b"/Type /Page\n")

@@ -11,10 +11,16 @@ from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
 
 from tests.browser.page import PHONE, Chat, chatting, open_tab, person, storage
 from tests.browser.test_access import finds_nothing
+from tests.browser.test_opening import settled
 from tests.support import FakeOpenAI, Server, write_conversation
 
 ANSWER = "An answer that is long enough to be worth reading. " * 20
 FOCUSED = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+REMARKS = """() => {
+  const node = document.querySelector('#no-match');
+  window.remarks = [];
+  new MutationObserver(() => remarks.push(node.textContent)).observe(node, { childList: true });
+}"""
 WARNING = "Anyone with this link can read and continue this conversation."
 
 
@@ -149,9 +155,11 @@ async def test_e11_many_conversations_are_filtered(browser: Browser, server: Ser
         filter = chat.page.get_by_label("Filter conversations")
         await filter.fill("BRULEE 21")
         await expect(chat.past.filter(visible=True)).to_have_text(["Conversation 217 on Crème brûlée"])
-        await filter.fill("brulee tart")
+        await chat.page.evaluate(REMARKS)
+        await filter.press_sequentially(" tart")
         await expect(chat.page.get_by_role("status").get_by_text("No conversation matches.")).to_be_visible()
         await expect(chat.page.locator("#past h2").filter(visible=True)).to_have_count(0)
+        assert await chat.page.evaluate("remarks") == ["No conversation matches."]
         await is_accessible(chat, "no match")
         await filter.press("Escape")
         await expect(filter).to_have_value("")
@@ -229,7 +237,9 @@ async def test_e19_alt_and_the_arrows_go_from_question_to_question(browser: Brow
     async with with_past(browser, "alt", 1, opens="alt0") as context:
         chat = await open_tab(context, server.url)
         await expect(chat.questions.last).to_have_text("Question 199")
-        first = int((await chat.questions.first.inner_text()).removeprefix("Question "))
+        await settled(chat)
+        # The text of what is far out of sight counts as hidden.
+        first = int((await chat.questions.first.text_content() or "").removeprefix("Question "))
         assert first > 0
         keys = chat.page.keyboard
         await chat.prompt.fill("A draft")

@@ -9,7 +9,9 @@ from tests.support.nginx import Nginx
 REPLY = "# A title\n\n```python\nprint(42)\n```\n"
 
 
-async def test_below_a_path_the_page_works_as_at_the_root(browser: Browser, server: Server, openai: FakeOpenAI) -> None:
+async def test_e07_below_a_path_the_page_works_as_at_the_root(
+    browser: Browser, server: Server, openai: FakeOpenAI
+) -> None:
     openai.says(REPLY)
     async with Nginx([server], "/chat/") as nginx, person(browser) as context:
         chat = await open_tab(context, nginx.url.removesuffix("/"))
@@ -24,7 +26,7 @@ async def test_below_a_path_the_page_works_as_at_the_root(browser: Browser, serv
         assert chat.faults == []
 
 
-async def test_two_chats_of_one_host_share_nothing_in_the_browser(
+async def test_e07_two_chats_of_one_host_share_nothing_in_the_browser(
     browser: Browser, server: Server, openai: FakeOpenAI
 ) -> None:
     openai.says("Fine.")

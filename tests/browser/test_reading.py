@@ -78,7 +78,7 @@ async def test_27_copied_code_is_exactly_the_code(chat: Chat, openai: FakeOpenAI
     await expect(button).to_have_text("Copy")
 
 
-async def test_the_copy_button_of_long_code_stays_in_sight(chat: Chat, openai: FakeOpenAI) -> None:
+async def test_e14_the_copy_button_of_long_code_stays_in_sight(chat: Chat, openai: FakeOpenAI) -> None:
     openai.says("```\n" + "line\n" * 200 + "```\n" + LINE * 30)
     await chat.ask("Code, please")
     button = chat.last_reply.get_by_role("button", name="Copy")
@@ -87,6 +87,23 @@ async def test_the_copy_button_of_long_code_stays_in_sight(chat: Chat, openai: F
         await expect(button).to_be_in_viewport(ratio=1)
     await chat.page.evaluate("log.scrollTop = log.scrollHeight")
     await expect(button).not_to_be_in_viewport()
+
+
+async def test_e08_tables_tasks_and_headings_look_like_what_they_are(chat: Chat, openai: FakeOpenAI) -> None:
+    headings = "\n\n".join(f"{'#' * level} Level {level}" for level in range(1, 7))
+    openai.says(f"{headings}\n\n- [ ] outer\n  - [x] inner\n\n|{' wide cell |' * 20}\n|{'---|' * 20}\n")
+    await chat.ask("Show all")
+    looks = """nodes => nodes.map((node) => {
+      const { fontSize, fontWeight, color } = getComputedStyle(node);
+      return `${fontSize} ${fontWeight} ${color}`;
+    })"""
+    assert len(set(await chat.last_reply.locator("h1, h2, h3, h4, h5, h6").evaluate_all(looks))) == 6
+    outer, inner = await chat.last_reply.locator("input").evaluate_all(
+        "nodes => nodes.map((node) => node.getBoundingClientRect().left)"
+    )
+    assert inner - outer > 16
+    shadows = await chat.last_reply.locator(".tbl").evaluate("node => getComputedStyle(node).backgroundAttachment")
+    assert shadows == "local, local, scroll, scroll"
 
 
 async def test_28_a_selection_survives_what_is_written_after_it(chat: Chat, openai: FakeOpenAI) -> None:

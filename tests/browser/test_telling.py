@@ -49,6 +49,21 @@ async def test_e12_icons_have_titles_and_copying_says_so(chat: Chat, openai: Fak
         await expect(button).to_have_text(before)
 
 
+async def test_a_short_remark_covers_no_button(chat: Chat, openai: FakeOpenAI) -> None:
+    openai.says("A line.\n\n" * 60)
+    await chat.ask("Write a lot")
+    await chat.page.evaluate("log.scrollTop = 0")
+    await expect(chat.down_button).to_be_visible()
+    await chat.button("Conversation menu").click()
+    await chat.button("Copy as Markdown").click()
+    await expect(chat.page.locator("#toast")).to_be_visible()
+    toast = await chat.page.locator("#toast").bounding_box()
+    button = await chat.down_button.bounding_box()
+    assert toast
+    assert button
+    assert toast["y"] + toast["height"] <= button["y"], (toast, button)
+
+
 async def test_e12_the_main_answer_of_a_dialog_stands_out(chat: Chat, openai: FakeOpenAI) -> None:
     openai.says("Fine")
     await chat.ask("Hello")

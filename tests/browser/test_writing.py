@@ -136,6 +136,14 @@ async def test_e13_a_message_taken_back_before_it_was_sent_is_not_answered(
         await chat.send("one")
         await chat.send("two")
         await expect(chat.page.get_by_text("Not sent yet.")).to_have_count(2)
+        await expect(chat.page.locator(".wait").filter(visible=True)).to_have_count(0)
+        await chat.page.set_viewport_size({"width": 320, "height": 600})
+        sentence, button = [
+            await part.last.evaluate("node => [node.getBoundingClientRect().left, node.getBoundingClientRect().bottom]")
+            for part in (chat.page.locator(".note p"), chat.button("Take this message back"))
+        ]
+        assert sentence[0] >= 0, "out of sight"
+        assert abs(button[1] - sentence[1]) < 24, "the button is not beside the sentence"
         await take_back(chat, "one")
         await expect(chat.questions).to_have_text(["two"])
         sockets.close_code = None
@@ -158,15 +166,15 @@ async def test_e15_a_dropped_text_file_becomes_a_fenced_block(chat: Chat, tmp_pa
     await expect(chat.prompt).to_be_focused()
 
     await drop(chat, "#log", tmp_path / "photo.png")
-    await expect(chat.hint).to_have_text("“photo.png” is not a text file. Only text can be added.")
+    toast = chat.page.locator("#toast")
+    await expect(toast).to_have_text("“photo.png” is not a text file. Only text can be added.")
     await drop(chat, "#title", tmp_path / "big.log")
-    await expect(chat.hint).to_have_text("“big.log” is too long. A message can have 16,000 characters.")
+    await expect(toast).to_have_text("“big.log” is too long. A message can have 16,000 characters.")
     await expect(chat.page.locator("#alarm")).to_contain_text("“big.log” is too long.")
     await expect(chat.prompt).to_have_value(text)
     assert await chat.page.evaluate("opened") == [False] * 3
     await chat.prompt.press("End")
     await chat.prompt.type("!")
-    await expect(chat.hint).to_have_text("Replies can be wrong. Check what matters.")
     await chat.page.reload()
     await expect(chat.prompt).to_have_value(f"{text}!")
     assert chat.page.url == url

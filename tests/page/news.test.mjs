@@ -21,6 +21,7 @@ test('steps are announced once, and what was there before is not', () => {
   const all = steps.slice(1).map((after, index) => step(steps[index], after));
   assert.deepEqual(all, [{}, {}, { notice: 'Assistant is replying' }, {}, { notice: 'Reply complete' }]);
   assert.deepEqual(step(grown, ended('stopped')), { notice: 'Stopped' });
+  assert.deepEqual(step(grown, ended('length')), { notice: 'The reply reached its length limit' });
   assert.deepEqual(step(grown, ended('interrupted')), { notice: 'The reply was interrupted' });
 });
 
