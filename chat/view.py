@@ -13,7 +13,7 @@ from chat.room import Room
 PAGE_BYTES = 255 * 1024
 
 # Of those that a client sees first: a phone has them in a fraction of a second.
-FIRST_PAGE_BYTES = 64 * 1024
+FIRST_PAGE_BYTES = 32 * 1024
 
 
 class View:

@@ -31,6 +31,8 @@ const list = find('#turns');
 const earlierButton = find('#earlier');
 // ms for turns that were not drawn before; the rest comes in the next frames.
 const LONGEST_DRAWING = 30;
+// ms from the first sight of a conversation until more of it is fetched.
+const BEFORE_MORE = 1_000;
 
 /** @type {Record<Network, string>} */
 const NETWORK_WARNINGS = {
@@ -63,7 +65,7 @@ export function draw() {
   }
   const isDrawn = drawTurns(turns);
   // A timeout comes after the frame was painted.
-  if (isDrawn && isOpening) setTimeout(endOpening, 0, home);
+  if (isDrawn && isOpening) setTimeout(noteOpened, 0, home);
   isOpening &&= !isDrawn;
   drawEarlier(earlier);
   drawWelcome();
@@ -81,6 +83,13 @@ export function draw() {
   find('#menu-button').hidden = home === null;
   find('#model').textContent = [model, demo && 'demo'].filter(Boolean).join(' · ');
   return isDrawn;
+}
+
+/** @param {string | null} home */
+function noteOpened(home) {
+  endOpening(home);
+  // The browser's own search finds only what is here: fetch more than the first short page.
+  setTimeout(() => session.loadEarlier(), BEFORE_MORE);
 }
 
 /**

@@ -78,8 +78,9 @@ composer.start();
 if (session.state.unopened) announce({ notice: 'The last conversation was not opened.' });
 startTravelling({ show, notify });
 drawSoon();
-// The menu comes last: nothing of it shows before a click.
-loadFormatting().then(preloadMenu);
+loadFormatting();
+// Before a click on what is in it.
+find('#menu').addEventListener('beforetoggle', preloadMenu, { once: true });
 
 function drawSoon() {
   if (drawing) return;

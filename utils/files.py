@@ -11,18 +11,19 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-# Bytes. What is smaller fits into one packet anyway.
-WORTH_IT = 1000
+# Bytes. Of what is smaller, the headers are the larger part.
+WORTH_IT = 300
 
 # Comments and types are a third of what our modules would weigh. Only whole lines: a text in the
 # code may look like a comment.
-COMMENTS = re.compile(rb"^[ \t]*(?://.*|/\*\*(?s:.*?)\*/)$", re.MULTILINE)
+COMMENTS = re.compile(rb"^[ \t]*(?://.*|/\*(?s:.*?)\*/)$", re.MULTILINE)
+COMMENTED = (".js", ".css")
 
 
 class Files(StaticFiles):
     """The files of a folder, compressed for whoever takes that.
 
-    `ours`: whether its modules are our own, whose comments then stay behind.
+    `ours`: whether they are our own modules and style sheets, whose comments then stay behind.
     """
 
     def __init__(self, directory: Path, *, ours: bool = False) -> None:
@@ -41,8 +42,8 @@ class Files(StaticFiles):
         takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         if not isinstance(response, FileResponse) or not takes_gzip or stat_result.st_size < WORTH_IT:
             return response
-        is_module = self._ours and str(full_path).endswith(".js")
-        content = compressed(str(full_path), stat_result.st_mtime_ns, is_module)
+        is_commented = self._ours and str(full_path).endswith(COMMENTED)
+        content = compressed(str(full_path), stat_result.st_mtime_ns, is_commented)
         headers = {name: response.headers[name] for name in ("etag", "last-modified", "vary")}
         headers["Content-Encoding"] = "gzip"
         return Response(content, status_code, headers, response.media_type)
