@@ -13,7 +13,7 @@ test: .venv/dev .venv/page .venv/model
 	@if command -v node >/dev/null; then node --test tests/page/*.test.mjs; \
 	elif [ "$$CI" = true ]; then echo "node is not installed"; exit 1; \
 	else echo "skipped: the page's tests in node, because node is not installed"; fi
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/dev .venv/page
 	$(BIN)/ruff format --check .
