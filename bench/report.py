@@ -74,6 +74,9 @@ ROWS = (
     Row("start_local", "start-up to the first HTTP 200, with the model on this machine", " s", most=4),
 )
 
+# Begins what bench.stores and bench.crowd have measured.
+OTHERS = "## Stores and workers"
+
 TEXT = """# Benchmarks
 
 `make bench` writes this file. Absolute times vary by machine: take the ratios.
@@ -129,7 +132,9 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def write(folder: Path, results: Results, rows: list[Row]) -> None:
-    """Write benchmarks.md."""
+    """Write benchmarks.md; what other measurements have found stays at its end."""
+    path = folder / "benchmarks.md"
+    _, heading, others = path.read_text().partition(OTHERS)
     text = TEXT.format(
         table=table(rows),
         rounds=ROUNDS,
@@ -137,7 +142,7 @@ def write(folder: Path, results: Results, rows: list[Row]) -> None:
         harness_capacity=_text(results.figure("harness", "capacity")),
         machine=machine(),
     )
-    (folder / "benchmarks.md").write_text(text)
+    path.write_text(text.rstrip() + "\n\n" + heading + others)
 
 
 def machine() -> str:
