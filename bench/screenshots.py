@@ -78,6 +78,20 @@ The order matters:
 - check the bucket first, because it is cheap and local;
 - then wait for the semaphore with a deadline, so a stuck upstream cannot pile up"""
 
+FORMULAS = r"""
+With arrivals at rate $\lambda$ and refills at rate $\mu$, the bucket holds on average
+
+$$\bar{n} = \sum_{k=0}^{B} k \, p_k = B - \frac{\rho}{1 - \rho}, \qquad \rho = \frac{\lambda}{\mu} < 1$$
+
+so a plan of $5 or $6 a month needs no more than a few tokens.
+
+تحتوي الدالة على سطر واحد فقط:
+
+```python
+level = min(burst, level + rate * seconds)
+```
+"""
+
 
 async def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -120,8 +134,28 @@ async def take_all(browser: Browser, size: str, colours: str) -> None:
         await expect(chat.last_reply).to_contain_text("pile up")
         await take("streaming")
 
+        await ask(chat, "And how do I test it?")
+        await expect(chat.turn("queued")).to_have_count(1)
+        await take("queued")
+        await chat.button("Take this message back").click()
+        await expect(chat.turn("queued")).to_have_count(0)
+        await chat.prompt.fill("")
+
         await chat.stop_button.click()
         await expect(chat.turn("stopped")).to_have_count(1)
+
+        openai.says(FORMULAS)
+        await ask(chat, "How full is the bucket on average? Answer in two languages.")
+        await expect(chat.turn("done")).to_have_count(2)
+        await expect(chat.page.locator("math")).not_to_have_count(0)
+        await take("formulas")
+
+        await chat.button("Conversation menu").click()
+        await take("menu")
+        await chat.button("Open on another device…").click()
+        await take("link")
+        await chat.button("Close", exact=True).click()
+
         openai.answers(lambda call: call.refuse(503))
         await ask(chat, "What should we change first?")
         await expect(chat.turn("error")).to_have_count(1)
