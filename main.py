@@ -12,7 +12,7 @@ import logging
 import sys
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,8 @@ from utils.metrics import open_metrics
 from utils.server import serve
 from utils.settings import BadSetting, Settings, read_settings
 from utils.stream_llm import open_model
+from utils.supervisor import supervise
+from utils.worker import supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,13 @@ def create_app(settings: Settings) -> FastAPI:
                 )
             except Unusable as error:
                 raise BadSetting(f"STORE_URL={settings.shown_store_url!r}: {error}") from error
+            # utils/server.py passes it on to a supervisor.
+            app.state.worker = log.worker
+            parent = supervisor()
+            for worker in parent.dead if parent else ():
+                # If this fails, its lease expires by itself.
+                with suppress(Exception):
+                    await log.bury(worker)
             app.state.rooms = Rooms(
                 log,
                 partial(answer, budget=settings.context_budget),
@@ -186,7 +195,10 @@ def __getattr__(name: str) -> FastAPI:
 if __name__ == "__main__":
     try:
         settings = read_settings()
-        serve(create_app(settings), settings)
+        if settings.workers > 1:
+            supervise(settings)
+        else:
+            serve(create_app(settings), settings)
     except (BadSetting, OSError) as error:
         # An OSError is, for example, "Address already in use".
         sys.exit(f"Cannot start: {error}")

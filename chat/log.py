@@ -66,6 +66,9 @@ class Log(Protocol):
     async def alive(self, worker: str) -> bool:
         """Whether this worker has renewed its lease in time."""
 
+    async def bury(self, worker: str) -> None:
+        """End the lease of a worker that is known to be dead."""
+
     def watch(self, conversation: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """An asyncio.Event, set (perhaps late) when another process may have appended."""
 

@@ -113,7 +113,7 @@ class RedisLog:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(RedisError, OSError):
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                await self._calls.write(("DEL", _lease_key(self.worker)))
+                await self.bury(self.worker)
         await self._calls.close()
 
     async def append(self, conversation: str, event: Event) -> tuple[bytes | None, bytes]:
@@ -156,6 +156,9 @@ class RedisLog:
             return True
         # While the server was away nobody could renew a lease, and an empty one has none.
         return self._calls.is_away or time.monotonic() - self._calls.back_at < self._lease
+
+    async def bury(self, worker: str) -> None:
+        await self._calls.write(("DEL", _lease_key(worker)))
 
     @asynccontextmanager
     async def watch(self, conversation: str) -> AsyncIterator[asyncio.Event]:

@@ -86,7 +86,7 @@ class SqliteLog:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(sqlite3.Error):
-            await self._execute(END_LEASE, self.worker)
+            await self.bury(self.worker)
         await self._in_thread(self._file.close)
         self._closed = True
         self._thread.shutdown()
@@ -125,6 +125,9 @@ class SqliteLog:
         self._renewals[worker] = (renewed_at, since)
         # If the clock was set back, renewed_at is in the future, and only the second check works.
         return time.time() - renewed_at < self._lease and now - since < self._lease
+
+    async def bury(self, worker: str) -> None:
+        await self._execute(END_LEASE, worker)
 
     @asynccontextmanager
     async def watch(self, conversation: str) -> AsyncIterator[asyncio.Event]:

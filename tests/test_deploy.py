@@ -209,9 +209,9 @@ def unit(name: str) -> list[str]:
 
 def test_the_systemd_unit_has_valid_settings_and_time_to_drain() -> None:
     environment = dict(line.split("=", 1) for line in unit("Environment"))
-    for instance, port in {"": 8000, "8001": 8001}.items():
-        settings = valid({name: value.replace("%i", instance) for name, value in environment.items()})
-        assert settings.port == port
+    settings = valid(environment)
+    assert settings.workers > 1
+    assert unit("ExecReload") == ["kill -HUP $MAINPID"]
     (folder,) = unit("StateDirectory")
     assert settings.store_url.removeprefix("sqlite:///").startswith(f"/var/lib/{folder}/")
     assert int(unit("TimeoutStopSec")[0]) > WANTED
@@ -219,11 +219,14 @@ def test_the_systemd_unit_has_valid_settings_and_time_to_drain() -> None:
     assert unit("ExecStart")[0].endswith("/python main.py")
 
 
-@pytest.mark.parametrize("name", ["chat.service", "chat@.service"])
-def test_systemd_accepts_the_unit(name: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd is not installed")
     # It looks for the program.
-    (tmp_path / name).write_text(re.sub("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT, flags=re.MULTILINE))
-    done = subprocess.run(["systemd-analyze", "verify", tmp_path / name], capture_output=True, text=True, timeout=30)
+    (tmp_path / "chat.service").write_text(
+        re.sub("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT, flags=re.MULTILINE)
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "chat.service"], capture_output=True, text=True, timeout=30
+    )
     assert (done.returncode, done.stderr) == (0, "")

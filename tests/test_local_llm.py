@@ -5,12 +5,14 @@ import os
 import urllib.request
 from contextlib import aclosing
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support import FakeOpenAI, Server, dialogue, eventually
+from tests.support.proc import children
 from utils import local_llm, openai_client, stream_llm
 from utils.pieces import ReplyCut
 from utils.settings import Settings
@@ -29,6 +31,22 @@ async def test_without_a_key_the_model_on_this_machine_answers() -> None:
         reply = await client.reply("What is the capital of France? Answer in one sentence.", limit=60)
         assert reply.status == "done"
         assert len(reply.text.split()) > 2
+
+
+async def test_several_workers_share_one_model() -> None:
+    async with Server(None, OPENAI_API_KEY=None, WORKERS="2") as server:
+        assert await eventually(lambda: "Pocket Chat: " in server.log, 20)
+        assert server.log.count("Loading") == 1
+        assert loads_the_model(server.pid)
+        workers = children(server.pid)
+        assert len(workers) == 2
+        async with server.client() as client:
+            assert (await client.reply("Hi!", limit=60)).status == "done"
+        assert not any(map(loads_the_model, workers))
+
+
+def loads_the_model(pid: int) -> bool:
+    return "xllamacpp" in Path(f"/proc/{pid}/maps").read_text()
 
 
 async def test_it_stops_generating_when_a_reply_is_stopped() -> None:

@@ -147,6 +147,12 @@ async def test_a_worker_that_left_is_not_alive(ann: Log, store_url: str) -> None
     assert not await ann.alive(bob.worker)
 
 
+async def test_a_worker_that_was_buried_is_not_alive(ann: Log, bob: Log) -> None:
+    assert await ann.alive(bob.worker)
+    await ann.bury(bob.worker)
+    assert not await ann.alive(bob.worker)
+
+
 KILLED = """
 import asyncio, sys
 from chat.log import open_log

@@ -210,6 +210,10 @@ class MemoryLog:
         await self._reach()
         return worker in self._workers
 
+    async def bury(self, worker: str) -> None:
+        await self._reach()
+        self._workers.discard(worker)
+
     @asynccontextmanager
     async def watch(self, conversation: str) -> AsyncIterator[asyncio.Event]:
         yield asyncio.Event()

@@ -97,6 +97,10 @@ class Log:
         self._reach()
         return await self._open.alive(worker)
 
+    async def bury(self, worker: str) -> None:
+        self._reach()
+        await self._open.bury(worker)
+
     def _reach(self) -> None:
         if self.dead:
             raise Refused

@@ -1,6 +1,7 @@
-"""What the server writes on its console: whole lines, each with something to say."""
+"""The console: whole lines, each with something to say; and whether there is one."""
 
 import logging
+import os
 import re
 import sys
 
@@ -51,6 +52,15 @@ def without_noise(record: logging.LogRecord) -> bool:
         record.msg = "Too few descriptors are left, so no connection is accepted for a second."
         record.exc_info = None
     return not text.startswith((REFUSED, FAILED))
+
+
+def has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class OneLine:

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.settings import Settings
 from utils.turns import FairProtocol
+from utils.worker import supervisor
 
 # For a whole request. A page on a slow phone needs one or two, and nobody uploads anything.
 REQUEST_SECONDS = 10.0
@@ -36,7 +37,13 @@ SEND_BUFFER = 64 * 1024
 
 
 def listen(settings: Settings) -> "Listener":
-    """The listening socket. Accepted ones inherit its options; uvicorn cannot set them."""
+    """The listening socket: a worker's is that of its supervisor.
+
+    Accepted ones inherit its options; uvicorn cannot set them.
+    """
+    parent = supervisor()
+    if parent:
+        return Listener(fileno=parent.listening)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Given IPPROTO_TCP, asyncio sets TCP_NODELAY. Without it a token waits 40 ms for the one
     # before.

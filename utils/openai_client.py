@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, Timeout
 from utils.local_llm import SYSTEM_PROMPT, LocalModel, NoLocalModel
 from utils.openai_errors import Unreadable
 from utils.settings import Settings
+from utils.worker import RunningModel, supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,13 @@ class Model:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client: Any = None
-        self._local: LocalModel | None = None
+        self._local: LocalModel | RunningModel | None = None
         key = settings.openai_api_key
         url = settings.openai_base_url
         if settings.uses_local_model:
+            parent = supervisor()
             try:
-                self._local = LocalModel()
+                self._local = (parent and parent.model) or LocalModel()
             except NoLocalModel:
                 logger.warning("no model: set OPENAI_API_KEY, or install requirements-local.txt")
                 return

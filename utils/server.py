@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -14,6 +15,7 @@ from starlette.datastructures import State
 
 from utils.door import HttpProtocol, WebSocketProtocol, listen
 from utils.settings import Settings
+from utils.worker import supervisor
 
 # Said together with uvicorn's own lines about the shutdown.
 logger = logging.getLogger("uvicorn.error")
@@ -64,6 +66,9 @@ def serve(app: Starlette, settings: Settings) -> None:
         except SystemExit:
             # uvicorn exits with 3 when the app cannot start. It has said why.
             sys.exit(1)
+        except KeyboardInterrupt:
+            # uvicorn raises the signal again after the shutdown.
+            sys.exit(128 + signal.SIGINT)
 
 
 def raise_descriptor_limit() -> None:
@@ -93,6 +98,10 @@ class Server(uvicorn.Server):
         young, middle, _ = gc.get_threshold()
         gc.set_threshold(young, middle, NEVER)
         collect_garbage()
+        parent = supervisor()
+        if parent:
+            parent.report_ready(self._state.worker, on_loss=lambda: self.handle_exit(signal.SIGTERM, None))
+            return
         # Last, so that the address stands below everything else that start-up writes.
         port = self.servers[0].sockets[0].getsockname()[1]
         print(f"Pocket Chat: {address(self._settings, port)}", flush=True)

@@ -48,6 +48,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65_535)
+    workers: int = _number(1, 1, 64)
     allowed_hosts: str = "127.0.0.1,localhost,::1"
     chat_password: str = field(default="", repr=False)
     # The addresses of proxies, or networks, whose X-Forwarded-For and X-Forwarded-Proto are believed.

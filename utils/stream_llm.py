@@ -14,6 +14,7 @@ from utils.openai_measures import ModelCall
 from utils.openai_stream import Completion
 from utils.pieces import ReplyCut
 from utils.settings import Settings, read_settings
+from utils.worker import supervisor
 
 if TYPE_CHECKING:
     from utils.openai_client import Model
@@ -48,7 +49,7 @@ _model: "asyncio.Future[Model] | None" = None
 async def open_model(settings: Settings) -> "AsyncIterator[asyncio.Future[Model]]":
     """Prepare the model in the background, while replies wait for it; close it in the end."""
     global _model
-    if settings.uses_local_model:
+    if settings.uses_local_model and not supervisor():
         print(f"Loading {settings.model_name}. Messages wait for it.", flush=True)
     _model = asyncio.ensure_future(asyncio.to_thread(_connect, settings))
     try:

@@ -6,6 +6,8 @@ whoever hangs on it. `other` is a second worker on the same store: where clients
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,12 @@ async def test_L01_sigterm_when_idle_closes_with_1012_within_a_second(openai: Fa
         server.terminate()
         await server.stopped(AT_ONCE)
         assert (await plain.close_code(), await tab.close_code()) == (1012, 1012)
+
+
+async def test_L01_ctrl_c_ends_it_without_a_traceback(openai: FakeOpenAI) -> None:
+    async with Server(openai.url) as server:
+        os.kill(server.pid, signal.SIGINT)
+        assert await server.stopped(AT_ONCE) == 130
 
 
 async def test_L02_after_sigterm_a_reply_goes_on_elsewhere(openai: FakeOpenAI, store: str, other: Server) -> None:

@@ -21,6 +21,11 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def descriptors(pid: int, kind: str = "") -> int:
     """How many descriptors a process has open; `kind` is how their targets begin, such as "socket:"."""
     found = 0
