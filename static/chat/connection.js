@@ -12,6 +12,7 @@
 /**
  * @typedef {object} Handlers
  * @property {() => object} hello  the first frame to send on each socket
+ * @property {() => boolean} isReading  whether somebody waits for the rest of a reply
  * @property {(frame: Frame) => void} received
  * @property {(code?: number) => void} closed  called for each loss
  * @property {() => void} failed  called when a socket could not be opened: refused, or no network
@@ -22,8 +23,10 @@
 // thousand pages do not come back in the same instant.
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
-// ms. A deploy disconnects every page at about the same time; replies go on meanwhile.
+// ms. A deploy disconnects every page at about the same time; replies go on meanwhile. Few pages
+// show one, and those come back first.
 const RESTART_WAIT = 5_000;
+const READER_WAIT = 100;
 const OPENING = 10_000;
 // The server sends a ping every 20 s: a socket that is silent for this long is dead.
 const SILENCE = 45_000;
@@ -40,7 +43,7 @@ const BUSY = 1013;
  * @param {string} url
  * @param {Handlers} handlers
  */
-export function connect(url, { hello, received, closed, failed, changed }) {
+export function connect(url, { hello, isReading, received, closed, failed, changed }) {
   /** @type {WebSocket | null} */
   let socket = null;
   /** @type {Network | null} */
@@ -90,7 +93,8 @@ export function connect(url, { hello, received, closed, failed, changed }) {
     else reportLossLater();
     const backOff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
     failures += 1;
-    const longest = code === RESTARTING ? RESTART_WAIT : backOff;
+    const restartWait = isReading() ? READER_WAIT : RESTART_WAIT;
+    const longest = code === RESTARTING ? restartWait : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
     if (!opened) failed();

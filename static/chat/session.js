@@ -70,6 +70,7 @@ export class Session {
     this.#load(unopened ? null : id, unopened);
     this.#connection = connect(url, {
       hello: () => this.#hello(),
+      isReading: () => current(this.state.conversation) !== undefined,
       received: (frame) => this.#received(frame),
       closed: (code) => this.#closed(code),
       failed,

@@ -9,6 +9,7 @@ const states = [];
 const frames = [];
 let sockets = [];
 let failures = 0;
+let isReading = false;
 let connection;
 
 class FakeSocket {
@@ -63,8 +64,10 @@ beforeEach(() => {
   states.length = 0;
   frames.length = 0;
   failures = 0;
+  isReading = false;
   connection = connect('ws://chat/ws', {
     hello: () => ({ type: 'resume' }),
+    isReading: () => isReading,
     received: (frame) => frames.push(frame.type),
     changed: (state) => states.push(state),
     closed: () => {},
@@ -104,6 +107,16 @@ test('after a restart of the server it comes back within 5 s, then as usual', ()
   assert.equal(opened(() => wait(100)), 1);
   last().closes(1006);
   assert.equal(opened(() => wait(1_000)), 1);
+});
+
+test('after a restart of the server, whoever is reading a reply comes back first', () => {
+  last().accepts();
+  isReading = true;
+  last().closes(1012);
+  assert.equal(opened(() => wait(100)), 1);
+  last().closes(1006);
+  assert.equal(opened(() => wait(999)), 0, 'the server is not there yet');
+  assert.equal(opened(() => wait(1)), 1);
 });
 
 test('only a socket that did not open has failed', () => {

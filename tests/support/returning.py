@@ -13,7 +13,8 @@ from tests.support.resuming import Address, Tab, Turn
 # Seconds, those of static/chat/connection.js.
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
-LONGEST_WAIT_AFTER_RESTART = 5.0
+# It is lost only while it has a reply to read.
+LONGEST_WAIT_AFTER_RESTART = 0.1
 SILENCE = 45.0
 
 
