@@ -34,7 +34,7 @@ class Socket(asyncio.Protocol):
     async def connect(self) -> "Socket":
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, "127.0.0.1", self.port)
-        await self._wait(lambda: self._open)
+        await self.until(lambda: self._open, LIMIT)
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,14 +106,15 @@ class Socket(asyncio.Protocol):
 
     async def begin(self) -> None:
         """Wait for the reply's first token."""
-        await self._wait(lambda: self.began > 0)
+        await self.until(lambda: self.began > 0, LIMIT)
 
     async def end(self) -> None:
         """Wait for the reply's end, or for the answer to resume."""
-        await self._wait(lambda: self.ended)
+        await self.until(lambda: self.ended, LIMIT)
 
-    async def _wait(self, condition: Any) -> None:
-        async with asyncio.timeout(LIMIT):
+    async def until(self, condition: Any, limit: float | None = None) -> None:
+        """Wait for something. Raises Failed if it cannot come any more."""
+        async with asyncio.timeout(limit):
             while not (condition() or self._failure or self.closed):
                 self.changed.clear()
                 await self.changed.wait()
