@@ -24,6 +24,9 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
 // ms. A deploy disconnects every page at about the same time; replies go on meanwhile.
 const RESTART_WAIT = 5_000;
+// ms. A server without another beside it is away until it has started again. It will come, so the
+// waits stay as short as the first one.
+const RESTART = 60_000;
 const OPENING = 10_000;
 // The server sends a ping every 20 s: a socket that is silent for this long is dead.
 const SILENCE = 45_000;
@@ -48,6 +51,7 @@ export function connect(url, { hello, received, closed, failed, changed }) {
   let opened = false;
   let failures = 0;
   let receivedAt = -Infinity;
+  let restartEnds = -Infinity;
   let retryTimer = 0;
   let silenceTimer = 0;
   let lossTimer = 0;
@@ -88,9 +92,10 @@ export function connect(url, { hello, received, closed, failed, changed }) {
     if (code === REFUSED) report('refused');
     else if (code === BUSY) report('busy');
     else reportLossLater();
-    const backOff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
+    if (code === RESTARTING) restartEnds = Date.now() + RESTART;
+    const most = Date.now() < restartEnds ? RESTART_WAIT : LONGEST_WAIT;
+    const longest = code === RESTARTING ? most : Math.min(most, FIRST_WAIT * 2 ** failures);
     failures += 1;
-    const longest = code === RESTARTING ? RESTART_WAIT : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
     if (!opened) failed();
