@@ -16,8 +16,8 @@ from bench import scoreboard
 from bench.attacker import HEAD_START
 from bench.attacks import ATTACKS
 from bench.harness import Harness, MeasurementFailed
-from bench.load import NEVER
 from bench.process import LOAD_CORE, SERVER_CORE, Program
+from bench.streams import NEVER
 from tests.support.proc import memory_kib
 
 SECONDS = 7.0

@@ -24,6 +24,7 @@ class Harness:
         self._openai = self.start(self._model)
         assert self._openai.stdout
         self.openai_port = int(self._openai.stdout.readline())
+        self.openai_pid = self._openai.pid
         self._load = self.start("bench.load")
         return self
 
@@ -32,7 +33,7 @@ class Harness:
             process.kill()
             process.communicate()
 
-    def measure(self, measurement: str, program: Program | None, **wish: Any) -> dict[str, float]:
+    def measure(self, measurement: str, program: Program | None, **wish: Any) -> dict[str, Any]:
         """What bench.load measures; without a program, of the harness itself."""
         port, pid = (program.port, program.pid) if program else (self.openai_port, self._openai.pid)
         assert self._load.stdin

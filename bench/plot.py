@@ -46,25 +46,25 @@ def _axes() -> str:
     for streams in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
         x = _x(streams)
         parts.append(f'<path class="grid" style="stroke-width: 1" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(_label(x, HEIGHT - BOTTOM + 20, str(streams), "middle"))
+        parts.append(label(x, HEIGHT - BOTTOM + 20, str(streams), "middle"))
     for ms in (0.1, 1, 10, 100, 1000, 10_000):
         y = _y(ms)
         parts.append(f'<path class="grid" style="stroke-width: 1" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(_label(LEFT - 8, y + 4, f"{ms / 1000:g} s" if ms >= 1000 else f"{ms:g} ms", "end"))
+        parts.append(label(LEFT - 8, y + 4, f"{ms / 1000:g} s" if ms >= 1000 else f"{ms:g} ms", "end"))
     y = _y(ACCEPTABLE)
     parts.append(f'<path class="limit" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-    parts.append(_label(WIDTH - RIGHT - 4, y - 5, f"{ACCEPTABLE:.0f} ms", "end", "limit-text"))
-    parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "streams of 50 tokens a second", "middle"))
+    parts.append(label(WIDTH - RIGHT - 4, y - 5, f"{ACCEPTABLE:.0f} ms", "end", "limit-text"))
+    parts.append(label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "streams of 50 tokens a second", "middle"))
     x = LEFT
     for program in ("naive", "ours"):
         for name in ("p50", "p99"):
             parts.append(f'<path class="{program} {name}" d="M{x} {TOP - 22}h34"/>')
-            parts.append(_label(x + 40, TOP - 18, f"{program}, {name}", "start", f"{program}-text"))
+            parts.append(label(x + 40, TOP - 18, f"{program}, {name}", "start", f"{program}-text"))
             x += 130
     return "\n".join(parts)
 
 
-def _label(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+def label(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
 
 

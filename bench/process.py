@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,15 +19,25 @@ def pin(pid: int, core: int) -> None:
     os.sched_setaffinity(pid, {core})
 
 
+def family(pid: int) -> list[int]:
+    """A process, and those that it has started."""
+    found = [pid]
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
+
+
 class Program(Server):
     """`seconds` is the time from its start to its first answer. Pinned to the server's core afterwards."""
+
+    cores: tuple[int, ...] = (SERVER_CORE,)
 
     async def __aenter__(self) -> Self:
         began = time.monotonic()
         await super().__aenter__()
         self.seconds = time.monotonic() - began
         for thread in os.listdir(f"/proc/{self.pid}/task"):
-            pin(int(thread), SERVER_CORE)
+            os.sched_setaffinity(int(thread), self.cores)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
@@ -34,3 +45,9 @@ class Program(Server):
         log = (await self.leave())[0]
         if kind:
             print(log[-2000:], file=sys.stderr)
+
+
+class Roaming(Program):
+    """Not pinned: several workers, and what is compared with them, have all cores."""
+
+    cores = tuple(CORES)

@@ -1,89 +1,49 @@
-"""The table with its targets, and docs/benchmarks.md around it."""
+"""The tables, and docs/benchmarks.md around them."""
 
 import os
 import platform
 import re
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.rounds import ROUNDS, Results
+from bench.growth import LONG_STREAMS, SECONDS
+from bench.rounds import HARNESS_STREAMS, ROUNDS, Results
+from bench.rows import Row, growth, number, speed
+from bench.slow_disk import SYNC_MS
 
 PACKAGES = ("fastapi", "starlette", "uvicorn", "websockets", "openai", "aiohttp")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A figure. The target: `least` and `most` bound ours, `times` and `share` bound ours divided by naive."""
-
-    name: str
-    title: str
-    unit: str = ""
-    least: float | None = None
-    most: float | None = None
-    times: float | None = None
-    share: float | None = None
-    naive: float | None = None
-    ours: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.ours / self.naive if self.ours is not None and self.naive else None
-
-    @property
-    def target(self) -> str:
-        bounds = (
-            (self.least, f">= {self.least}{self.unit}"),
-            (self.most, f"<= {self.most}{self.unit}"),
-            (self.times, f">= {self.times} x naive"),
-            (self.share, f"<= {self.share} x naive"),
-        )
-        return ", ".join(text for bound, text in bounds if bound is not None)
-
-    @property
-    def verdict(self) -> str:
-        if not self.target or self.ours is None:
-            return ""
-        missed = (
-            (self.least is not None and self.ours < self.least)
-            or (self.most is not None and self.ours > self.most)
-            or (self.times is not None and self.ratio is not None and self.ratio < self.times)
-            or (self.share is not None and self.ratio is not None and self.ratio > self.share)
-        )
-        return "**no**" if missed else "yes"
-
-
-ROWS = (
-    Row("capacity", "capacity: paced streams until p99 of the added latency passes 50 ms", least=100, times=25),
-    Row("cpu_40", "CPU per token, 40 paced streams", " us", share=0.45),
-    Row("burst", "burst, 16 streams: tokens per second", times=10),
-    Row("p50_1", "latency added to a token, 1 stream: p50", " ms", most=2),
-    Row("p99_1", "latency added to a token, 1 stream: p99", " ms", most=10),
-    Row("first", "latency added to the first token, 1 stream", " ms", most=5, share=0.2),
-    Row("p50_40", "latency added to a token, 40 paced streams: p50", " ms"),
-    Row("p99_40", "latency added to a token, 40 paced streams: p99", " ms"),
-    Row("first_40", "latency added to the first token, 40 paced streams", " ms"),
-    Row("idle", "memory per idle connection: nothing said yet", " KiB", most=40),
-    Row("idle_resuming", "memory per idle connection: of a page, conversation begun", " KiB", most=40),
-    Row("idle_after", "memory per idle connection: after one reply", " KiB"),
-    Row("turns_memory", "memory after 500 turns: more than before", " KiB", most=1024),
-    Row("turns_sockets", "sockets after 500 turns: more than before", most=0),
-    Row("start", "start-up to the first HTTP 200, with a key", " s", most=1),
-    Row("start_local", "start-up to the first HTTP 200, with the model on this machine", " s", most=4),
-)
-
 # Begins what bench.stores and bench.crowd have measured.
 OTHERS = "## Stores and workers"
 
+# The names of the two columns that are compared.
+SPEED_COLUMNS = ("naive", "ours")
+GROWTH_COLUMNS = ("without", "with")
+PAGE_COLUMNS = ("obvious", "ours")
+
 TEXT = """# Benchmarks
 
-`make bench` writes this file. Absolute times vary by machine: take the ratios.
+`make bench` writes this file. Absolute times vary by machine: take the ratios. A figure is the median of {rounds}
+rounds, in which the programs take turns; the least and the most of them are in brackets.
 
-{table}
+## Against the program that one writes first
+
+{speed}
 
 ![Latency added to a token against the number of streams](benchmarks.svg)
+
+{limit}
+
+## What must not grow, and what must
+
+{growth}
+
+{missing}## The page
+
+{page}
 
 ## What is compared
 
@@ -100,46 +60,77 @@ which the client has it is the *added latency*.
 - *Burst*: tokens come as fast as the server takes them.
 - *Capacity*: the highest number of paced streams with a p99 of the added latency of at most 50 ms, in steps of a fifth.
 - *First token*: from sending the message to its first token; the fake server sends that at once.
+- *CPU per message*: one question after the other, each with a reply of one token; clean-up after the reply included.
 - *Memory per idle connection*: what 500 connections add to the RSS. *After 500 turns*: what it has grown by since turn
   100, all connections closed.
 - *Start-up*: not bound to a core, files in the page cache.
-- *The page*: seconds of the main thread for one reply in chunks of 4 characters; naive draws the whole reply for each.
+- *Ratio*: ours divided by the other. A target with an "x" is for the ratio, the others are for our figure.
 
-Speeds are medians of {rounds} rounds, in which the programs take turns.
+In the second table both columns are ours, measured in the same way: *without* much of something and *with* it.
 
-The harness alone, its client directly at its fake server, reaches {harness_burst} tokens a second in bursts and
-carries {harness_capacity} paced streams: it is not what limits the figures above.
+- *Idle pages* have resumed a conversation with one turn. They come little by little while the streams run; nothing is
+  measured until all are there. Three windows of {seconds} s each, in one process.
+- *A million events*: 5,000 conversations of 100 finished turns are in the file before the server opens it. The server
+  with an empty file runs at the same time, idle while the other is measured.
+- *A long reply*: {long_streams} replies of 74,000 tokens in bursts; CPU per token from token 1,000 on, and from token
+  50,000 on.
+- *Checkpoints take 0.5 s*: each `fsync` takes {sync_ms} ms longer (`bench/slow_disk.py`), and a checkpoint needs two.
+- *Resume*: pages that open conversations which the server does not have in memory, one after the other, the handshake
+  included. With `after` they have everything, and the server has to confirm that.
+- *Two workers*: `WORKERS=2 python main.py`, not bound to a core. The load takes its part of both cores, so two cannot
+  be twice as fast as one.
+
+The page: seconds of the main thread, measured in Chromium. The replies come in chunks of 4 characters; the *obvious*
+page draws the whole reply for each. Opening ends when the main thread is quiet.
+
+The harness alone, its client directly at its fake server, reaches {harness_burst} tokens a second in bursts, and with
+{harness_streams} paced streams has a p99 of {harness_p99} ms: it is not what limits the figures above.
 
 ## Machine and versions
 
 {machine}
 """
 
+# Said below the first table. The parts are those of a profile (py-spy) of the server with 100 paced streams.
+LIMIT = """One process stops where its core is full: with {capacity} streams {budget} us are left for a token, of which
+reading it from the model (SDK, HTTP transport, JSON) takes a third, the commit that comes before it is shown a quarter,
+the conversation and its frames a sixth, and the event loop, the node and the WebSocket's writes the rest; nothing is
+left whose removal would double the capacity. From there on only cores help: `WORKERS=2` shares the pages out to two
+processes on one store, and the last two rows of the next table say what that brings."""
 
-def rows(results: Results) -> list[Row]:
-    """The figures of the servers."""
-    figure = results.figure
-    filled = [replace(row, naive=figure("naive", row.name), ours=figure("ours", row.name)) for row in ROWS]
-    return [row for row in filled if row.ours is not None]
+NO_COMPILER = "Without a C compiler a slow disk was not simulated.\n\n"
 
 
-def table(rows: Iterable[Row]) -> str:
-    lines = ["| figure | naive | ours | ours / naive | target | holds |", "|---|---:|---:|---:|---|---|"]
-    for row in rows:
-        cells = (row.title, _text(row.naive, row.unit), _text(row.ours, row.unit), _text(row.ratio))
-        lines.append("| " + " | ".join((*cells, row.target, row.verdict)) + " |")
+def table(rows: Iterable[Row], other: str, ours: str) -> str:
+    lines = [f"| figure | {other} | {ours} | ratio | target | holds |", "|---|---:|---:|---:|---|---|"]
+    lines += ["| " + " | ".join(row.cells) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def write(folder: Path, results: Results, rows: list[Row]) -> None:
+def tables(results: Results, page: list[Row]) -> dict[str, str]:
+    return {
+        "speed": table(speed(results), *SPEED_COLUMNS),
+        "growth": table(growth(results), *GROWTH_COLUMNS),
+        "page": table(page, *PAGE_COLUMNS) if page else "Without Chromium the page was not measured.",
+    }
+
+
+def write(folder: Path, results: Results, tables: dict[str, str]) -> None:
     """Write benchmarks.md; what other measurements have found stays at its end."""
     path = folder / "benchmarks.md"
     _, heading, others = path.read_text().partition(OTHERS)
+    capacity = results.figure("ours", "capacity")[0]
     text = TEXT.format(
-        table=table(rows),
+        **tables,
         rounds=ROUNDS,
-        harness_burst=_text(results.figure("harness", "burst")),
-        harness_capacity=_text(results.figure("harness", "capacity")),
+        limit=LIMIT.format(capacity=number(capacity), budget=number(1e6 / (capacity * 50))),
+        missing="" if results.figure("grown", "p99_slow_disk") else NO_COMPILER,
+        seconds=SECONDS,
+        long_streams=LONG_STREAMS,
+        sync_ms=SYNC_MS,
+        harness_burst=number(results.figure("harness", "burst")[0]),
+        harness_streams=HARNESS_STREAMS,
+        harness_p99=number(results.figure("harness", "p99")[0]),
         machine=machine(),
     )
     path.write_text(text.rstrip() + "\n\n" + heading + others)
@@ -155,9 +146,3 @@ def machine() -> str:
         f"{cores}, {int(memory[1]) / 2**20:.0f} GiB of memory, {platform.system()}.\n\n"
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}."
     )
-
-
-def _text(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return ""
-    return (f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}") + unit

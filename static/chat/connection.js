@@ -27,6 +27,9 @@ const LONGEST_WAIT = 30_000;
 // show one, and those come back first.
 const RESTART_WAIT = 5_000;
 const READER_WAIT = 100;
+// ms. A server without another beside it is away until it has started again. It will come, so the
+// waits stay as short as the first one.
+const RESTART = 60_000;
 const OPENING = 10_000;
 // The server sends a ping every 20 s: a socket that is silent for this long is dead.
 const SILENCE = 45_000;
@@ -51,6 +54,7 @@ export function connect(url, { hello, isReading, received, closed, failed, chang
   let opened = false;
   let failures = 0;
   let receivedAt = -Infinity;
+  let restartEnds = -Infinity;
   let retryTimer = 0;
   let silenceTimer = 0;
   let lossTimer = 0;
@@ -91,10 +95,11 @@ export function connect(url, { hello, isReading, received, closed, failed, chang
     if (code === REFUSED) report('refused');
     else if (code === BUSY) report('busy');
     else reportLossLater();
-    const backOff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures);
+    if (code === RESTARTING) restartEnds = Date.now() + RESTART;
+    const most = Date.now() < restartEnds ? RESTART_WAIT : LONGEST_WAIT;
+    let longest = Math.min(most, FIRST_WAIT * 2 ** failures);
+    if (code === RESTARTING) longest = isReading() ? READER_WAIT : RESTART_WAIT;
     failures += 1;
-    const restartWait = isReading() ? READER_WAIT : RESTART_WAIT;
-    const longest = code === RESTARTING ? restartWait : backOff;
     retryTimer = setTimeout(open, Math.random() * longest);
     closed(code);
     if (!opened) failed();

@@ -119,6 +119,24 @@ test('after a restart of the server, whoever is reading a reply comes back first
   assert.equal(opened(() => wait(1)), 1);
 });
 
+test('for a minute after a restart no wait is longer than 5 s', () => {
+  last().accepts();
+  const from = Date.now();
+  last().closes(1012);
+  const waits = [];
+  let at = from;
+  while (waits.length < 16) {
+    while (opened(() => wait(100)) === 0);
+    waits.push(Date.now() - at);
+    at = Date.now();
+    last().closes(1006);
+  }
+  assert.deepEqual(waits.slice(0, 6), [5000, 1000, 2000, 4000, 5000, 5000]);
+  const later = waits.findIndex((ms) => ms > 5000);
+  assert.deepEqual(waits.slice(later), Array(16 - later).fill(30_000));
+  assert.equal(waits.slice(0, later).reduce((sum, ms) => sum + ms) >= 60_000, true);
+});
+
 test('only a socket that did not open has failed', () => {
   last().accepts();
   last().closes(1006);
