@@ -20,8 +20,13 @@ def test_new_text_has_its_tokens_counted() -> None:
 
 def test_a_token_that_comes_again_is_counted_once() -> None:
     stamps = Stamps()
-    whole = (FIRST, FIRST + SECOND, FIRST + SECOND, FIRST + SECOND + THIRD)
+    whole = (FIRST, FIRST + SECOND + SECOND, FIRST + SECOND, FIRST + SECOND + THIRD)
     assert [stamps.new(text) for text in whole] == [[1], [2], [], [3]]
+
+
+def test_a_token_that_comes_late_is_counted_too() -> None:
+    stamps = Stamps()
+    assert [stamps.new(text) for text in (THIRD, FIRST + SECOND + THIRD)] == [[3], [1, 2]]
 
 
 @pytest.mark.parametrize("at", range(len(STREAM)))

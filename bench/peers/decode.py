@@ -14,20 +14,16 @@ NAME = re.compile(rb'42\["(\w+)"')
 
 
 class Stamps:
-    """Finds each token once, whether updates carry the new text, the whole text so far or the whole conversation.
-
-    Times of departure only grow, so those that are later than any before belong to new tokens.
-    """
+    """Finds each token once, whether updates carry the new text, the whole text so far or the whole conversation."""
 
     def __init__(self) -> None:
-        self._latest = 0
+        self._seen: set[int] = set()
 
     def new(self, payload: bytes) -> list[int]:
         """The times of departure that have not been seen before, in ns."""
-        found = [int(stamp) for stamp in STAMP.findall(payload)]
-        new = [stamp for stamp in found if stamp > self._latest]
-        self._latest = max([self._latest, *new])
-        return new
+        new = {int(stamp) for stamp in STAMP.findall(payload)} - self._seen
+        self._seen |= new
+        return sorted(new)
 
 
 def events(data: bytes) -> tuple[list[bytes], bytes]:

@@ -3,6 +3,7 @@
 Its default is one reply at a time, for all users together: that limit is lifted.
 """
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,4 +24,4 @@ async def reply(message: str, history: list[Any]) -> AsyncIterator[str]:
             yield answer
 
 
-gr.ChatInterface(reply, api_name="chat", concurrency_limit=None).launch()
+gr.ChatInterface(reply, api_name="chat", concurrency_limit=None).launch(server_port=int(os.environ["PORT"]))

@@ -82,6 +82,12 @@ def lines(name: str) -> int:
 
 def running(name: str, openai_port: int, home: str, **settings: str) -> Program:
     """`async with` starts it; a peer in `home`, where it may leave what it likes."""
-    command = OURS.get(name, f"-m bench.peers.run {name} PORT")
-    all_settings: dict[str, Any] = {"HOME": home, "MAX_CONNECTIONS": "100000", "MAX_REPLIES": "100000"} | settings
+    if name in OURS:
+        command = OURS[name]
+    else:
+        # Program divides this at its spaces: none may be in the path of this repository.
+        arguments = PEERS[name].command.replace("APP", str(APPS / PEERS[name].app)).replace("FOLDER", str(APPS))
+        command = f"bench/peers/run.py {python_of(name)} {arguments}"
+    limits = {"MAX_CONNECTIONS": "100000", "MAX_REPLIES": "100000"}
+    all_settings: dict[str, Any] = {"HOME": home, "GRADIO_ANALYTICS_ENABLED": "False"} | limits | settings
     return Program(f"http://127.0.0.1:{openai_port}/v1", program=command, PYTHONWARNINGS=None, **all_settings)

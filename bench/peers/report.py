@@ -56,8 +56,10 @@ protocol by hand, as its page does:
   which its client libraries use. Its page calls others that convert the whole conversation for each token, so a page
   costs more. Its default is one reply at a time for all users together; the program lifts that.
 
-A token is counted when its text first arrives, whatever repeats it later. A memory figure is that of {idle} pages
-that are open and have asked nothing. Our lines are those of the whole server, with its log and limits.
+A token is counted when its text first arrives, whatever repeats it later. The search for the capacity begins where the
+CPU time per token lets it, and a number of streams counts when it has held once: so it passes over a stall that comes
+now and then, which the p99 at {streams} streams, the first load after the start, may show. A memory figure is that of
+{idle} pages that are open and have asked nothing. Our lines are those of the whole server, with its log and limits.
 
 ## What the trials say
 
@@ -88,7 +90,9 @@ anew. A page whose *connection was lost* still has its session, and takes it up 
 def write(folder: Path, values: Values, trials: Trials) -> str:
     """Write peers.md; returns the table."""
     rows = table(values, trials)
-    text = TEXT.format(rounds=ROUNDS, idle=IDLE, target=TARGET, table=rows, verdict=verdict(values), machine=machine())
+    text = TEXT.format(
+        rounds=ROUNDS, streams=STREAMS, idle=IDLE, target=TARGET, table=rows, verdict=verdict(values), machine=machine()
+    )
     (folder / "peers.md").write_text(text)
     return rows
 

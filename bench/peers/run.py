@@ -1,19 +1,7 @@
-"""Becomes a peer, in its own environment and in the folder HOME: `python -m bench.peers.run Chainlit 8000`."""
+"""Becomes a peer, in the folder HOME: `python bench/peers/run.py PYTHON ARGUMENTS`. What it imports would cost time."""
 
 import os
 import sys
 
-from bench.peers.programs import APPS, PEERS, python_of
-
-
-def become(name: str, port: str) -> None:
-    peer = PEERS[name]
-    places = {"APP": str(APPS / peer.app), "FOLDER": str(APPS), "PORT": port}
-    command = [places.get(word, word) for word in peer.command.split()]
-    os.chdir(os.environ["HOME"])
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_SERVER_PORT=port)
-    os.execv(python_of(name), [str(python_of(name)), *command])
-
-
-if __name__ == "__main__":
-    become(sys.argv[1], sys.argv[2])
+os.chdir(os.environ["HOME"])
+os.execv(sys.argv[1], sys.argv[1:])
