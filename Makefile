@@ -1,10 +1,10 @@
-# The chores: run, test, check, bench, attack, screenshots. Each sets up what it needs.
+# The chores: run, test, check, bench, bench-peers, attack, screenshots. Each sets up what it needs.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test check bench attack screenshots clean
+.PHONY: run test check bench bench-peers attack screenshots clean
 
 run: .venv/app .venv/page $(if $(OPENAI_API_KEY)$(OPENAI_BASE_URL),,.venv/model)
 	$(BIN)/python main.py
@@ -26,6 +26,9 @@ check: .venv/dev .venv/page
 bench: .venv/dev .venv/page
 	$(BIN)/python -m bench
 
+bench-peers: .venv/dev
+	$(BIN)/python -m bench.peers
+
 attack: .venv/dev .venv/page
 	$(BIN)/python -m bench.attack
 
@@ -33,7 +36,7 @@ screenshots: .venv/dev .venv/page
 	$(BIN)/python -m bench.screenshots
 
 clean:
-	rm -rf .venv node_modules
+	rm -rf .venv .venv-peers node_modules
 
 # uv makes a .venv without pip: start it afresh.
 .venv/bin/pip:

@@ -15,17 +15,21 @@ class MeasurementFailed(Exception):
 
 
 class Harness:
-    """`with Harness() as harness: harness.measure("first", program, asks=20)`; `model` is the fake OpenAI server."""
+    """`with Harness() as harness: harness.measure("first", program, asks=20)`; `model` is the fake OpenAI server.
 
-    def __init__(self, model: str = "bench.fake_openai") -> None:
+    `load` is the module that asks, with its arguments.
+    """
+
+    def __init__(self, model: str = "bench.fake_openai", load: str = "bench.load") -> None:
         self._model = model
+        self._load_command = load
 
     def __enter__(self) -> Self:
         self._openai = self.start(self._model)
         assert self._openai.stdout
         self.openai_port = int(self._openai.stdout.readline())
         self.openai_pid = self._openai.pid
-        self._load = self.start("bench.load")
+        self._load = self.start(*self._load_command.split())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -21,6 +21,8 @@ class Failed(Exception):
 class Socket(asyncio.Protocol):
     """A client. `latencies` (ns) and `tokens` count what has come, also over many sockets."""
 
+    path = "/ws"
+
     def __init__(self, port: int, latencies: list[int] | None = None) -> None:
         self.port, self.latencies = port, [] if latencies is None else latencies
         self.tokens = 0
@@ -41,9 +43,9 @@ class Socket(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.write(  # It offers to inflate, as browsers do.
-            b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n" % self.port
+            b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n" % (self.path.encode(), self.port)
         )
 
     def connection_lost(self, error: Exception | None) -> None:
