@@ -99,6 +99,32 @@ async def first(port: int, pid: int, asks: int) -> Result:
     return {"first": _rank(firsts[2:], 0.50)}
 
 
+async def messages(port: int, pid: int, asks: int, clients: int = 10, first: dict[str, Any] | None = None) -> Result:
+    """CPU time per message with a reply of one token (us), one after the other; each client sends `first`, if any.
+
+    The clients take turns, so that their conversations stay short.
+    """
+    open_sockets = [await Socket(port).connect() for _ in range(clients)]
+    for socket in open_sockets:
+        if first:
+            socket.send(first)
+            await socket.end()
+        # What is made with the first message has been made.
+        socket.say("burst 1")
+        await socket.end()
+    await _rest(pid)
+    cpu = -cpu_seconds(pid)
+    for n in range(asks):
+        socket = open_sockets[n % clients]
+        socket.say("burst 1")
+        await socket.end()
+    # What the server does after an end, such as deleting chunks, belongs to the message.
+    await asyncio.sleep(SETTLE)
+    cpu += cpu_seconds(pid)
+    await _close(open_sockets, pid)
+    return {"cpu": cpu / asks * 1e6}
+
+
 async def idle(port: int, pid: int, connections: int, first: dict[str, Any] | None) -> Result:
     """Memory per idle connection (KiB); each sends this frame first, if any."""
     before = memory_kib(pid)
@@ -159,7 +185,7 @@ async def _rest(pid: int) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
-    f.__name__: f for f in (paced, burst, first, idle, turns, victim)
+    f.__name__: f for f in (paced, burst, first, messages, idle, turns, victim)
 }
 
 
