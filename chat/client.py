@@ -19,6 +19,7 @@ from chat.rooms import Rooms
 from chat.view import View, earlier_page
 from chat.writers import Writers
 from utils.settings import Settings
+from utils.time_limit import TimeLimit
 
 # After so many refused frames the connection is closed. A page sends none.
 FLOOD = 100
@@ -215,12 +216,14 @@ async def show(
 ) -> None:
     """Send whatever the conversation has gained since the last frame, until cancelled."""
     view = View(room, resuming=resuming, after=after)
+    until_ping = TimeLimit(PING_SECONDS)
     while True:
         version = room.version
         for frame in view.missing():
             await send(frame)
         try:
-            async with asyncio.timeout(PING_SECONDS if resuming else None):
+            async with until_ping:
                 await room.until(lambda: room.version != version)  # noqa: B023
         except TimeoutError:
-            await send({"type": "ping"})
+            if resuming:
+                await send({"type": "ping"})

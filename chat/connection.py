@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chat.frames import LONGEST_FRAME, Frame
 from chat.limits import Budget
+from utils.time_limit import TimeLimit
 
 # A page that reconnects sends everything that is waiting at once; after that, a person types.
 FRAMES_AT_ONCE = 100
@@ -27,7 +28,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, send_seconds: float) -> None:
         self._socket = socket
-        self._send_seconds = send_seconds
+        self._limit = TimeLimit(send_seconds)
         self._frames = Budget(FRAMES_AT_ONCE, FRAMES_PER_SECOND)
 
     async def receive(self) -> str | None:
@@ -47,7 +48,7 @@ class Connection:
     async def send(self, frame: Frame) -> None:
         """Send a frame as JSON."""
         try:
-            async with asyncio.timeout(self._send_seconds):
+            async with self._limit:
                 await self._socket.send_text(json.dumps(frame, ensure_ascii=False))
         except (TimeoutError, RuntimeError, WebSocketDisconnect):
             # Starlette raises RuntimeError after the server's own close.

@@ -71,17 +71,31 @@ class Turn:
     # The places in the log of its question and end, and of all its other events.
     places: list[Any] = field(default_factory=list)
     spare_places: list[Any] = field(default_factory=list)
+    # Its text by kind, and how many pieces that was joined from.
+    _texts: dict[str, str] = field(default_factory=dict)
+    _joined: int = 0
 
     @property
     def answer(self) -> str:
-        return self._text_of("")
+        return self.texts.get("", "")
 
     @property
     def reasoning(self) -> str:
-        return self._text_of("reasoning")
+        return self.texts.get("reasoning", "")
 
-    def _text_of(self, kind: str) -> str:
-        return "".join(piece.text for piece in self.pieces if piece.kind == kind)
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text by kind.
+
+        Every later question needs it, and it may be in thousands of pieces: joined only if there are new ones.
+        """
+        if self._joined != len(self.pieces):
+            parts: dict[str, list[str]] = {}
+            for piece in self.pieces:
+                parts.setdefault(piece.kind, []).append(piece.text)
+            self._texts = {kind: "".join(some) for kind, some in parts.items()}
+            self._joined = len(self.pieces)
+        return self._texts
 
 
 class Conversation:
@@ -127,7 +141,7 @@ class Conversation:
 
     def _add_rest(self, turn: Turn, kind: str, whole: str) -> None:
         """Add the text that the chunks lack: some may have been deleted, or never written."""
-        rest = whole.removeprefix(turn._text_of(kind))
+        rest = whole.removeprefix(turn.texts.get(kind, ""))
         if rest:
             turn.pieces.append(Piece(kind, rest))
 
@@ -219,7 +233,7 @@ class Conversation:
         for turn in self.turns:
             if turn.id == replaced:
                 break
-            chars += len(turn.question) + sum(len(piece.text) for piece in turn.pieces)
+            chars += len(turn.question) + sum(len(text) for text in turn.texts.values())
         return chars
 
     def history(self, turn: Turn, budget: int) -> list[dict[str, str]]:

@@ -190,6 +190,18 @@ def test_the_end_brings_whatever_is_missing_of_its_text(read: int) -> None:
     assert (turn.reasoning, turn.answer) == ("Hm", "So be it")
 
 
+def test_a_later_question_does_not_join_the_texts_before_it_again() -> None:
+    chunks = [chunk("t0", n, "word ") for n in range(1000)]
+    conversation = fold([question("t0"), *chunks, end("t0", "done")])
+    (turn,) = conversation.turns
+    text = turn.answer
+    assert text == "word " * 1000
+    conversation.apply(len(chunks) + 2, question("t1"))
+    _, answer = conversation.history(conversation.turns[1], 100_000)
+    assert answer["content"] is text
+    assert conversation.size() == len(text) + sum(len(turn.question) for turn in conversation.turns)
+
+
 def test_an_edit_drops_that_turn_and_all_after_it() -> None:
     turns = [question("t0"), end("t0", "done"), question("t1"), chunk("t1", 0, "So"), question("t2")]
     conversation = fold([*turns, question("t3", replaces="t1"), chunk("t1", 1, " late"), end("t2", "done")])

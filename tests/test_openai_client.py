@@ -91,16 +91,39 @@ async def test_U43_U58_a_deadline_fires_in_a_flood() -> None:
     assert body.read < PACKETS * len(PACKET)
 
 
-async def test_U58_a_flood_without_a_text_ends() -> None:
-    body = Endless()
+class Waiting(Endless):
+    """A text, then again and again something without a text, soon enough to look alive."""
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'data: {"choices": [{"delta": {"content": "Once"}}]}\n\n'
+        for _ in range(500):
+            yield b": keep-alive\n\n"
+            await asyncio.sleep(0.01)
+
+
+def model_that_answers(body: Endless, settings: Settings) -> Any:
     async def request(messages: Any) -> httpx2.Response:
         return answer(body)
 
-    client = SimpleNamespace(api_key="")
-    model: Any = SimpleNamespace(settings=Settings(), client=client, request=request)
+    return SimpleNamespace(settings=settings, client=SimpleNamespace(api_key=""), request=request)
+
+
+async def test_U43_what_is_no_text_does_not_restart_the_clock() -> None:
+    body = Waiting()
+    model = model_that_answers(body, Settings(next_token_seconds=0.1))
+    with ModelCall("a-model") as call:
+        pieces = _pieces(model, [], call)
+        assert await anext(pieces) == "Once"
+        with pytest.raises(ReplyCut) as cut:
+            await anext(pieces)
+    assert cut.value.code == "upstream_timeout"
+    assert body.closed
+
+
+async def test_U58_a_flood_without_a_text_ends() -> None:
+    body = Endless()
     with pytest.raises(ReplyCut) as cut:
-        await anext(_pieces(model, [], ModelCall("a-model")))
+        await anext(_pieces(model_that_answers(body, Settings()), [], ModelCall("a-model")))
     assert cut.value.code == "upstream_error"
     assert body.closed
     assert body.read < LONGEST_SILENCE + 2 * len(PACKET)

@@ -6,7 +6,7 @@ Try it: `python -m utils.stream_llm "hello"`.
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from utils.openai_errors import explained
@@ -14,6 +14,7 @@ from utils.openai_measures import ModelCall
 from utils.openai_stream import Completion
 from utils.pieces import ReplyCut
 from utils.settings import Settings, read_settings
+from utils.time_limit import TimeLimit
 from utils.worker import supervisor
 
 if TYPE_CHECKING:
@@ -109,11 +110,17 @@ async def _pieces(
     completion = Completion(response.headers.get("content-type", ""))
     call.tokens = completion.tokens
     packets = _in_turns(response)
+    until_next_token = TimeLimit(model.settings.next_token_seconds)
     async with aclosing(response), aclosing(packets):
         packet: bytes | None = b""
+        pieces: list[str] = []
         while packet is not None:
+            limit: AbstractAsyncContextManager[object] = until_next_token
+            if not pieces or completion.finish:
+                # The clock has not just been restarted.
+                limit = asyncio.timeout_at(deadline)
             try:
-                async with asyncio.timeout_at(deadline):
+                async with limit:
                     packet = await anext(packets, None)
                 pieces = completion.close() if packet is None else completion.feed(packet)
             except Exception as error:
