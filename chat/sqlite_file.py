@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from chat.conversation import Event
@@ -133,6 +134,11 @@ class SqliteFile:
         self.execute(FORGET, ids)
         ((last,),) = self.execute(LAST_EVENT, conversation)
         return last is None
+
+    def drop_all(self, calls: list[list[int]]) -> list[None]:
+        """Delete the events with these ids, all in one transaction."""
+        self.execute(FORGET, json.dumps(list(chain.from_iterable(calls))))
+        return [None] * len(calls)
 
     def forget_old(self, keep_seconds: float) -> bool:
         """Delete some of the conversations unchanged for `keep_seconds`.
