@@ -26,6 +26,10 @@ BUSY_MS = 5000
 CONNECT = f"""
     PRAGMA busy_timeout = {BUSY_MS};
     PRAGMA journal_mode = WAL;
+    -- No commit runs a checkpoint: chat.sqlite_checkpoints does.
+    PRAGMA wal_autocheckpoint = 0;
+    -- A log that begins anew is cut, so that its size tells how much there is to copy.
+    PRAGMA journal_size_limit = 0;
     -- Commits survive the death of the process; a power cut may undo the last few.
     PRAGMA synchronous = NORMAL;
     -- Overwrite deleted text with zeros, instead of only unlinking it.
@@ -104,9 +108,13 @@ class SqliteFile:
     def close(self) -> None:
         self._db.close()
 
+    def is_there(self) -> bool:
+        """Whether the file at this path is still the one that is open."""
+        return self._current_inode() == self._inode
+
     def append_all(self, calls: list[tuple[str, str]]) -> list[tuple[int | None, int]]:
         """Append (conversation, body) pairs, both JSON. Returns the ids before and of each."""
-        if self._current_inode() != self._inode:
+        if not self.is_there():
             raise Unusable(f"{self._path} was deleted or replaced: restart the server")
         rows = ",".join(f"[{conversation},{event}]" for conversation, event in calls)
         # One statement is one transaction, with one writer at a time: the ids are contiguous.
@@ -159,23 +167,26 @@ class SqliteFile:
         return bool(rows)
 
     def shrink(self) -> bool:
-        """Release 100 free pages, or, if none are left, empty the write-ahead log.
+        """Release some free pages. Few, so that no commit waits long; returns whether more remain."""
+        if not self._shrinks:
+            return False
+        # execute() runs this pragma for a single page; executescript() runs it to completion.
+        self._db.executescript("PRAGMA incremental_vacuum(100)")
+        ((free,),) = self.execute("PRAGMA freelist_count")
+        return bool(free)
 
-        Returns whether to call again: the steps are small, so that no commit waits long.
+    def truncate(self) -> bool:
+        """Copy the write-ahead log into the file and empty it; False if somebody is reading it.
+
+        Only chat.sqlite_checkpoints may call this: it knows the hazard.
         """
-        if self._shrinks:
-            # execute() runs this pragma for a single page; executescript() runs it to completion.
-            self._db.executescript("PRAGMA incremental_vacuum(100)")
-            ((free,),) = self.execute("PRAGMA freelist_count")
-            if free:
-                return True
         # Do not wait for a long reader, such as a backup: commits would have to wait too.
         self.execute("PRAGMA busy_timeout = 0")
         try:
             ((busy, _, _),) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        return bool(busy)
+        return not busy
 
     def _prepare(self) -> None:
         ((version,),) = self.execute("PRAGMA user_version")

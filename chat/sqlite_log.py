@@ -18,6 +18,7 @@ from typing import Any, Self
 from chat.batch import Batch
 from chat.conversation import Event
 from chat.log import Closed, Gap
+from chat.sqlite_checkpoints import Checkpoints
 from chat.sqlite_file import SqliteFile
 
 # How often to check whether another process has written.
@@ -74,6 +75,12 @@ class SqliteLog:
             self._file = await self._in_thread(SqliteFile, self._path)
             await self._execute(RENEW_LEASE, self.worker, time.time())
             self._renewed_at = time.time()
+            self._checkpoints = Checkpoints(
+                self._path,
+                is_there=self._file.is_there,
+                commit=self._renew,
+                truncate=lambda: self._in_thread(self._file.truncate),
+            )
         except BaseException:
             self._thread.shutdown()
             raise
@@ -81,6 +88,7 @@ class SqliteLog:
             asyncio.create_task(self._renew_lease()),
             asyncio.create_task(self._watch_file()),
             asyncio.create_task(self._shrink_file()),
+            asyncio.create_task(self._checkpoints.run()),
         ]
         if self._keep_seconds:
             self._tasks.append(asyncio.create_task(self._forget_old()))
@@ -90,6 +98,7 @@ class SqliteLog:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._checkpoints.close()
         with suppress(sqlite3.Error):
             await self._execute(END_LEASE, self.worker)
         await self._in_thread(self._file.close)
@@ -147,11 +156,11 @@ class SqliteLog:
         while True:
             # The disk may be full: retry at the next renewal.
             with suppress(sqlite3.Error):
-                await self._execute(RENEW_LEASE, self.worker, time.time())
-                self._note_renewal()
+                await self._renew()
             await asyncio.sleep(self._lease / 5)
 
-    def _note_renewal(self) -> None:
+    async def _renew(self) -> None:
+        await self._execute(RENEW_LEASE, self.worker, time.time())
         now = time.time()
         if abs(now - self._renewed_at) > self._lease / 2:
             # The file was locked, the machine slept or the clock was set: so it was for all.
@@ -175,13 +184,17 @@ class SqliteLog:
                 async with asyncio.timeout(IDLE_SHRINK_SECONDS):
                     await self._deleted.wait()
             await asyncio.sleep(SHRINK_SECONDS)
+            is_deletion = self._deleted.is_set()
             self._deleted.clear()
             more = True
             try:
                 while more:
                     more = await self._in_thread(self._file.shrink)
                     await asyncio.sleep(STEP_SECONDS)
-            except sqlite3.Error:
+                while is_deletion:
+                    is_deletion = not await self._checkpoints.empty()
+                    await asyncio.sleep(SHRINK_SECONDS)
+            except (sqlite3.Error, OSError):
                 self._deleted.set()
 
     async def _forget_old(self) -> None:
