@@ -66,8 +66,8 @@ class Checkpoints:
         # How much of the log has been copied.
         self._copied_bytes = 0
         self._emptied_at = time.monotonic()
-        # How long the last copy took.
-        self._copy_seconds = 0.0
+        # How long the last copy took; before the first one, as long as on a slow disk.
+        self._copy_seconds = 0.25
 
     async def run(self) -> None:
         """Copy and empty the log whenever it is time."""
