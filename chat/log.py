@@ -63,6 +63,9 @@ class Log(Protocol):
     async def forget(self, conversation: str, ids: list[Id]) -> None:
         """Delete the events at these places; those already deleted are ignored."""
 
+    async def drop(self, conversation: str, ids: list[Id]) -> None:
+        """Like forget(), for events that only take space: it may wait for others of their kind."""
+
     async def alive(self, worker: str) -> bool:
         """Whether this worker has renewed its lease in time."""
 

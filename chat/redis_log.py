@@ -151,6 +151,10 @@ class RedisLog:
             call = FORGET.call(_key(conversation), self._news.own_channel, *some)
             await self._calls.write(call)
 
+    async def drop(self, conversation: str, ids: list[bytes]) -> None:
+        # The calls of a moment travel together anyway.
+        await self.forget(conversation, ids)
+
     async def alive(self, worker: str) -> bool:
         if await self._calls.write(("EXISTS", _lease_key(worker))):
             return True

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from chat.conversation import Event
@@ -22,9 +23,20 @@ OLDEST_SQLITE = (3, 38)
 # How long to wait while another process is writing.
 BUSY_MS = 5000
 
+# Bytes. A commit writes whole pages, and most of it is one page for each reply: of 4096 bytes, SQLite's
+# own choice, the write-ahead log would grow twice as fast. A file that exists keeps its own.
+PAGE_SIZE = 1024
+
+# Released at a time, in a few ms.
+FREE_PAGES = 200
+
 CONNECT = f"""
     PRAGMA busy_timeout = {BUSY_MS};
     PRAGMA journal_mode = WAL;
+    -- No commit runs a checkpoint: chat.sqlite_checkpoints does.
+    PRAGMA wal_autocheckpoint = 0;
+    -- A log that begins anew is cut, so that its size tells how much there is to copy.
+    PRAGMA journal_size_limit = 0;
     -- Commits survive the death of the process; a power cut may undo the last few.
     PRAGMA synchronous = NORMAL;
     -- Overwrite deleted text with zeros, instead of only unlinking it.
@@ -103,9 +115,13 @@ class SqliteFile:
     def close(self) -> None:
         self._db.close()
 
+    def is_there(self) -> bool:
+        """Whether the file at this path is still the one that is open."""
+        return self._current_inode() == self._inode
+
     def append_all(self, calls: list[tuple[str, str]]) -> list[tuple[int | None, int]]:
         """Append (conversation, body) pairs, both JSON. Returns the ids before and of each."""
-        if self._current_inode() != self._inode:
+        if not self.is_there():
             raise Unusable(f"{self._path} was deleted or replaced: restart the server")
         rows = ",".join(f"[{conversation},{event}]" for conversation, event in calls)
         # One statement is one transaction, with one writer at a time: the ids are contiguous.
@@ -134,6 +150,11 @@ class SqliteFile:
         ((last,),) = self.execute(LAST_EVENT, conversation)
         return last is None
 
+    def drop_all(self, calls: list[list[int]]) -> list[None]:
+        """Delete the events with these ids, all in one transaction."""
+        self.execute(FORGET, json.dumps(list(chain.from_iterable(calls))))
+        return [None] * len(calls)
+
     def forget_old(self, keep_seconds: float) -> bool:
         """Delete some of the conversations unchanged for `keep_seconds`.
 
@@ -153,23 +174,26 @@ class SqliteFile:
         return bool(rows)
 
     def shrink(self) -> bool:
-        """Release 100 free pages, or, if none are left, empty the write-ahead log.
+        """Release some free pages. Few, so that no commit waits long; returns whether more remain."""
+        if not self._shrinks:
+            return False
+        # execute() runs this pragma for a single page; executescript() runs it to completion.
+        self._db.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
+        ((free,),) = self.execute("PRAGMA freelist_count")
+        return bool(free)
 
-        Returns whether to call again: the steps are small, so that no commit waits long.
+    def truncate(self) -> bool:
+        """Copy the write-ahead log into the file and empty it; False if somebody is reading it.
+
+        Only chat.sqlite_checkpoints may call this: it knows the hazard.
         """
-        if self._shrinks:
-            # execute() runs this pragma for a single page; executescript() runs it to completion.
-            self._db.executescript("PRAGMA incremental_vacuum(100)")
-            ((free,),) = self.execute("PRAGMA freelist_count")
-            if free:
-                return True
         # Do not wait for a long reader, such as a backup: commits would have to wait too.
         self.execute("PRAGMA busy_timeout = 0")
         try:
             ((busy, _, _),) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        return bool(busy)
+        return not busy
 
     def _prepare(self) -> None:
         ((version,),) = self.execute("PRAGMA user_version")
@@ -178,7 +202,8 @@ class SqliteFile:
             expected = f"newer than {SCHEMA_VERSION}: update this program"
             raise Unusable(f"its schema has version {version}, {expected}")
         ((tables,),) = self.execute("SELECT count(*) FROM sqlite_master")
-        # Takes effect only in an empty file, or with a VACUUM.
+        # Both take effect only in an empty file; auto_vacuum also with a VACUUM.
+        self.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         ((shrinks,),) = self.execute("PRAGMA auto_vacuum")
         self.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._db.executescript(CONNECT)

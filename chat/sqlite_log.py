@@ -18,6 +18,7 @@ from typing import Any, Self
 from chat.batch import Batch
 from chat.conversation import Event
 from chat.log import Closed, Gap
+from chat.sqlite_checkpoints import Checkpoints
 from chat.sqlite_file import SqliteFile
 
 # How often to check whether another process has written.
@@ -25,6 +26,10 @@ LOOK_SECONDS = 0.04
 
 # Pause between transactions. It saves 15 % of CPU with 40 streams; a single stream never waits.
 REST_SECONDS = 0.002
+
+# Pause between the deletions of events that only take space. Replies write their chunks in turn, so
+# a page of the file has chunks of many replies: together their deletion writes each page once.
+DROP_REST_SECONDS = 0.25
 
 # From the deletion of a conversation to the clean-up of the file, and between its steps. Other
 # events that were deleted only take space: a clean-up for each of them would disturb the streams.
@@ -54,6 +59,7 @@ class SqliteLog:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._append = Batch(self._append_all, rest_seconds=REST_SECONDS)
         self._read = Batch(self._read_all, rest_seconds=REST_SECONDS)
+        self._drop = Batch(self._drop_all, rest_seconds=DROP_REST_SECONDS)
         self._watchers: set[asyncio.Event] = set()
         # By worker: the time of its last renewal, and when that was first seen here.
         self._renewals: dict[str, tuple[float, float]] = {}
@@ -69,6 +75,12 @@ class SqliteLog:
             self._file = await self._in_thread(SqliteFile, self._path)
             await self._execute(RENEW_LEASE, self.worker, time.time())
             self._renewed_at = time.time()
+            self._checkpoints = Checkpoints(
+                self._path,
+                is_there=self._file.is_there,
+                commit=self._renew,
+                truncate=lambda: self._in_thread(self._file.truncate),
+            )
         except BaseException:
             self._thread.shutdown()
             raise
@@ -76,6 +88,7 @@ class SqliteLog:
             asyncio.create_task(self._renew_lease()),
             asyncio.create_task(self._watch_file()),
             asyncio.create_task(self._shrink_file()),
+            asyncio.create_task(self._checkpoints.run()),
         ]
         if self._keep_seconds:
             self._tasks.append(asyncio.create_task(self._forget_old()))
@@ -85,6 +98,7 @@ class SqliteLog:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._checkpoints.close()
         with suppress(sqlite3.Error):
             await self.bury(self.worker)
         await self._in_thread(self._file.close)
@@ -109,6 +123,9 @@ class SqliteLog:
     async def forget(self, conversation: str, ids: list[int]) -> None:
         if await self._in_thread(self._file.forget, conversation, json.dumps(ids)):
             self._deleted.set()
+
+    async def drop(self, conversation: str, ids: list[int]) -> None:
+        await self._drop(ids)
 
     async def alive(self, worker: str) -> bool:
         is_late = time.time() - self._renewed_at > self._lease / 2
@@ -142,11 +159,11 @@ class SqliteLog:
         while True:
             # The disk may be full: retry at the next renewal.
             with suppress(sqlite3.Error):
-                await self._execute(RENEW_LEASE, self.worker, time.time())
-                self._note_renewal()
+                await self._renew()
             await asyncio.sleep(self._lease / 5)
 
-    def _note_renewal(self) -> None:
+    async def _renew(self) -> None:
+        await self._execute(RENEW_LEASE, self.worker, time.time())
         now = time.time()
         if abs(now - self._renewed_at) > self._lease / 2:
             # The file was locked, the machine slept or the clock was set: so it was for all.
@@ -170,13 +187,17 @@ class SqliteLog:
                 async with asyncio.timeout(IDLE_SHRINK_SECONDS):
                     await self._deleted.wait()
             await asyncio.sleep(SHRINK_SECONDS)
+            is_deletion = self._deleted.is_set()
             self._deleted.clear()
             more = True
             try:
                 while more:
                     more = await self._in_thread(self._file.shrink)
                     await asyncio.sleep(STEP_SECONDS)
-            except sqlite3.Error:
+                while is_deletion:
+                    is_deletion = not await self._checkpoints.empty()
+                    await asyncio.sleep(SHRINK_SECONDS)
+            except (sqlite3.Error, OSError):
                 self._deleted.set()
 
     async def _forget_old(self) -> None:
@@ -202,3 +223,6 @@ class SqliteLog:
 
     def _read_all(self, calls: list[Any]) -> asyncio.Future[Any]:
         return self._in_thread(self._file.read_all, calls)
+
+    def _drop_all(self, calls: list[Any]) -> asyncio.Future[Any]:
+        return self._in_thread(self._file.drop_all, calls)

@@ -229,5 +229,5 @@ class Writers:
         # Ignore errors: this only saves space, and the next reply tries again.
         with suppress(Exception):
             if places:
-                await self.room.log.forget(self.room.id, places)
+                await self.room.log.drop(self.room.id, places)
                 conversation.note_deleted(places)

@@ -96,6 +96,12 @@ async def test_reading_after_a_forgotten_event_is_a_gap(ann: Log, bob: Log) -> N
         await ann.read("c", ids[2])  # The last one, too.
 
 
+async def test_dropped_events_are_gone_for_everybody(ann: Log, bob: Log) -> None:
+    ids = await write(ann, *range(6))
+    await asyncio.gather(ann.drop("c", ids[1:3]), ann.drop("c", ids[2:4]), ann.drop("c", []))
+    assert await contents(ann) == await contents(bob) == [0, 4, 5]
+
+
 async def test_an_id_is_never_given_out_twice(store_url: str) -> None:
     """Otherwise a reader whose place was forgotten would mistake another event for it, and miss those before."""
     async with open_log(store_url, LEASE) as log:

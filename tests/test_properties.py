@@ -206,6 +206,8 @@ class MemoryLog:
     async def forget(self, conversation: str, ids: list[int]) -> None:
         await self._reach()  # There is room enough.
 
+    drop = forget
+
     async def alive(self, worker: str) -> bool:
         await self._reach()
         return worker in self._workers

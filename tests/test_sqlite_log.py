@@ -21,21 +21,45 @@ from tests.support import eventually
 from tests.test_log import contents, event, write
 
 
-async def test_calls_made_together_go_into_one_transaction(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that are executed from now on."""
     statements: list[str] = []
     connect = sqlite3.connect
 
-    def traced(*args: Any, **options: Any) -> sqlite3.Connection:
+    def connect_traced(*args: Any, **options: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = connect(*args, **options)
         connection.set_trace_callback(statements.append)
         return connection
 
-    monkeypatch.setattr(sqlite3, "connect", traced)
+    monkeypatch.setattr(sqlite3, "connect", connect_traced)
+    return statements
+
+
+async def test_calls_made_together_go_into_one_transaction(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = traced(monkeypatch)
     async with SqliteLog(path, LEASE) as log:
         await asyncio.gather(*(write(log, n) for n in range(100)))
         writes = [statement for statement in statements if "INSERT INTO event" in statement]
         assert 1 <= len(writes) <= 2  # The first goes at once, and the others while it is on its way.
         assert await contents(log) == list(range(100))
+
+
+async def test_what_only_takes_space_is_deleted_together_and_deletions_do_not_wait(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = traced(monkeypatch)
+    async with SqliteLog(path, LEASE) as log:
+        places = await write(log, *range(40))
+        await log.drop("c", places[:1])
+        dropping = [asyncio.create_task(log.drop("c", [place])) for place in places[1:20]]
+        await log.forget("c", places[20:])
+        assert not any(drop.done() for drop in dropping)
+        assert await contents(log) == list(range(1, 20))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*dropping)
+        assert await contents(log) == []
+    deletions = [statement for statement in statements if "DELETE FROM event" in statement]
+    assert len(deletions) == 3
 
 
 async def test_a_file_that_fails_for_a_while_is_used_again(path: str) -> None:

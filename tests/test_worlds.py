@@ -93,6 +93,10 @@ class Log:
         self._reach()
         await self._open.forget(conversation, ids)
 
+    async def drop(self, conversation: str, ids: list[Id]) -> None:
+        self._reach()
+        await self._open.drop(conversation, ids)
+
     async def alive(self, worker: str) -> bool:
         self._reach()
         return await self._open.alive(worker)
