@@ -10,6 +10,9 @@ from chat import measures
 class Batch:
     """Batches calls: those made during a batch, or the pause after it, form the next batch.
 
+    There is no pause after a call that was alone, unless `always_pauses`: a lone reply never waits, and
+    being woken from a pause for nothing takes as much CPU as the rest of a short reply.
+
     `run(calls)` returns a result for each call, in order; a result that is an exception is
     raised for that caller alone. If `run` itself raises, every caller of the batch gets its
     error.
@@ -20,9 +23,11 @@ class Batch:
         run: Callable[[list[Any]], Awaitable[Sequence[Any]]],
         *,
         rest_seconds: float,
+        always_pauses: bool = False,
     ) -> None:
         self._run = run
         self._rest_seconds = rest_seconds
+        self._always_pauses = always_pauses
         self._task: asyncio.Task[None] | None = None
         self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
 
@@ -47,7 +52,8 @@ class Batch:
                 batch = [(call, result) for call, result in self._waiting if not result.done()]
                 self._waiting = []
                 await self._run_batch(batch)
-                await asyncio.sleep(self._rest_seconds)
+                if len(batch) > 1 or self._waiting or self._always_pauses:
+                    await asyncio.sleep(self._rest_seconds)
         finally:
             self._task = None
             # If this task was cancelled, nobody else would answer these. The next call starts

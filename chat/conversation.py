@@ -116,8 +116,10 @@ class Conversation:
         turn = self.turn(event["turn"])
         match event["type"]:
             case "user" if not self.knows(event["turn"]):
-                self._drop_from(self.turn(event.get("replaces", "")))
-                self._retire(event.get("drops", []))
+                if "replaces" in event:
+                    self._drop_from(self.turn(event["replaces"]))
+                if "drops" in event:
+                    self._retire(event["drops"])
                 turn = Turn(event["turn"], event["worker"], event["content"])
                 turn.places.append(place)
                 self._turn_of[turn.id] = turn

@@ -59,7 +59,7 @@ class SqliteLog:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._append = Batch(self._append_all, rest_seconds=REST_SECONDS)
         self._read = Batch(self._read_all, rest_seconds=REST_SECONDS)
-        self._drop = Batch(self._drop_all, rest_seconds=DROP_REST_SECONDS)
+        self._drop = Batch(self._drop_all, rest_seconds=DROP_REST_SECONDS, always_pauses=True)
         self._watchers: set[asyncio.Event] = set()
         # By worker: the time of its last renewal, and when that was first seen here.
         self._renewals: dict[str, tuple[float, float]] = {}

@@ -241,6 +241,26 @@ async def test_no_call_waits_for_a_batch_that_was_cancelled() -> None:
     assert await batch(3) == 3
 
 
+async def test_a_call_that_is_alone_never_waits_for_a_pause() -> None:
+    batch = Batch(returned, rest_seconds=3600)
+    async with asyncio.timeout(2):
+        assert [await batch(n) for n in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("calls", "always"), [(2, False), (1, True)])
+async def test_under_load_calls_are_gathered_during_the_pause(calls: int, always: bool) -> None:
+    batch = Batch(returned, rest_seconds=3600, always_pauses=always)
+    await asyncio.gather(*(batch(n) for n in range(calls)))
+    waiting = batch(calls)
+    await batch.finish(0.05)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def returned(calls: list[int]) -> list[int]:
+    return calls
+
+
 @pytest.mark.parametrize("bad", [b"bytes", "\ud800"], ids=["bytes", "half a character"])
 async def test_one_bad_event_does_not_take_the_others_with_it(bad: str | bytes, ann: Log) -> None:
     calls = [ann.append("c", event(n, bad if n == 3 else "")) for n in (3, 0, 1, 2)]
