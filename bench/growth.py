@@ -26,6 +26,8 @@ TURNS = 100
 # A short and a long conversation, in turns, and how many of them are resumed in each round.
 SHORT, LONG = 10, 1000
 RESUMES = {SHORT: 60, LONG: 8}
+# How many when they are in memory.
+AGAIN = 120
 
 # Seconds on a slow disk, three times: a checkpoint takes half a second.
 SLOW_SECONDS = 3
@@ -113,6 +115,21 @@ async def _resumes(harness: Harness, results: Results, folder: Path) -> None:
             name = "after" if is_continued else "fresh"
             _note(results, f"resume_{name}_cpu", short["cpu"], long["cpu"])
             _note(results, f"resume_{name}_kib", short["bytes"] / 1024, long["bytes"] / 1024)
+            # Now it has them in memory.
+            if is_continued:
+                short, long = (
+                    harness.measure(
+                        "resumes",
+                        server,
+                        turns=turns,
+                        first=number * count,
+                        count=count,
+                        after=True,
+                        times=AGAIN // count,
+                    )
+                    for turns, count in RESUMES.items()
+                )
+                _note(results, "resume_again_cpu", short["cpu"], long["cpu"])
 
 
 async def _slow_disk(harness: Harness, results: Results, folder: Path) -> None:

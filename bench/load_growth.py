@@ -54,19 +54,25 @@ async def long_replies(port: int, pid: int, streams: int, places: list[int], len
     return found
 
 
-async def resumes(port: int, pid: int, turns: int, first: int, count: int, after: bool) -> dict[str, Any]:
-    """Bytes and CPU time (ms) of a page that resumes a stored conversation of so many turns, one after the other."""
+async def resumes(
+    port: int, pid: int, turns: int, first: int, count: int, after: bool, times: int = 1
+) -> dict[str, Any]:
+    """Bytes and CPU time (ms) of a page that resumes a stored conversation of so many turns.
+
+    `count` of them, one after the other; all of them so many times.
+    """
     pages: list[Socket] = []
     cpu = -cpu_of(pid)
     received = 0
-    for number in range(first, first + count):
-        page = Page(port, stored.name(turns, number), stored.last_turn(turns) if after else None)
-        await page.open()
-        received += page.received
-        pages.append(page)
+    for _ in range(times):
+        for number in range(first, first + count):
+            page = Page(port, stored.name(turns, number), stored.last_turn(turns) if after else None)
+            await page.open()
+            received += page.received
+            pages.append(page)
     cpu += cpu_of(pid)
     await close(pages, pid)
-    return {"cpu": cpu / count * 1e3, "bytes": received / count}
+    return {"cpu": cpu / count / times * 1e3, "bytes": received / count / times}
 
 
 async def _written(open_sockets: list[Socket], place: int) -> None:

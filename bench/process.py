@@ -7,11 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support import eventually
 from tests.support.server import Server
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE = CORES[0]
 LOAD_CORE = CORES[-1]
+
+# For all workers to start.
+START_SECONDS = 20.0
 
 
 def pin(pid: int, core: int) -> None:
@@ -51,3 +55,11 @@ class Roaming(Program):
     """Not pinned: several workers, and what is compared with them, have all cores."""
 
     cores = tuple(CORES)
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        # The first worker answers before the others are there.
+        assert await eventually(lambda: "Pocket Chat: " in self.log, START_SECONDS)
+        for worker in family(self.pid)[1:]:
+            os.sched_setaffinity(worker, self.cores)
+        return self

@@ -75,8 +75,8 @@ In the second table both columns are ours, measured in the same way: *without* m
 - *A long reply*: {long_streams} replies of 74,000 tokens in bursts; CPU per token from token 1,000 on, and from token
   50,000 on.
 - *Checkpoints take 0.5 s*: each `fsync` takes {sync_ms} ms longer (`bench/slow_disk.py`), and a checkpoint needs two.
-- *Resume*: pages that open conversations which the server does not have in memory, one after the other, the handshake
-  included. With `after` they have everything, and the server has to confirm that.
+- *Resume*: pages that open conversations one after the other, the handshake included. With `after` they have
+  everything, and the server has to confirm that. After a restart it reads and applies the whole conversation first.
 - *Two workers*: `WORKERS=2 python main.py`, not bound to a core. The load takes its part of both cores, so two cannot
   be twice as fast as one.
 

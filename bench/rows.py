@@ -88,9 +88,10 @@ GROWTH = (
     Row("cpu_long_reply", "CPU per token in bursts, at token 50,000 of a reply (at 1,000)", " us", share=1.1),
     Row("p99_slow_disk", "p99 of 40 streams, while checkpoints take 0.5 s", " ms", most=50),
     Row("resume_after_kib", "resume with `after`, 1,000 turns (10): sent", " KiB", share=2),
-    Row("resume_after_cpu", "resume with `after`, 1,000 turns (10): CPU of the server", " ms", share=2),
+    Row("resume_again_cpu", "resume with `after`, 1,000 turns (10): CPU of the server", " ms", share=2),
+    Row("resume_after_cpu", "the same after a restart of the server", " ms"),
     Row("resume_fresh_kib", "resume without `after`, 1,000 turns (10): sent", " KiB", most=33),
-    Row("resume_fresh_cpu", "resume without `after`, 1,000 turns (10): CPU of the server", " ms"),
+    Row("resume_fresh_cpu", "the same after a restart of the server: CPU", " ms"),
     Row("burst", "two workers (one), on both cores: burst, tokens per second", times=1.6),
     Row("capacity", "two workers (one), on both cores: capacity", times=1.6),
 )
