@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 # How often to look at the size of the log.
@@ -147,18 +147,19 @@ class Checkpoints:
             # Windows has none, and several processes cannot share a port there.
             yield True
             return
-        # The lock of the folder, since a lock of the file may be in the way of SQLite's own.
-        folder = os.open(Path(self._path).absolute().parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as stack:
             is_ours = True
-        except OSError as error:
-            # A file system that has no such locks does without: the log must not grow forever.
-            is_ours = not isinstance(error, BlockingIOError)
-        try:
+            try:
+                # The folder, since a lock of the file may be in the way of SQLite's own.
+                folder = os.open(Path(self._path).absolute().parent, os.O_RDONLY)
+                stack.callback(os.close, folder)
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_ours = False
+            except OSError:
+                # A file system without such locks does without: the log must not grow forever.
+                pass
             yield is_ours
-        finally:
-            os.close(folder)
 
     def _log_bytes(self) -> int:
         if not self._is_there():

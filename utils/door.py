@@ -11,7 +11,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from utils.settings import Settings
 from utils.turns import FairProtocol
-from utils.worker import supervisor
 
 # For a whole request. A page on a slow phone needs one or two, and nobody uploads anything.
 REQUEST_SECONDS = 10.0
@@ -36,14 +35,11 @@ RECEIVE_BUFFER = 16 * 1024
 SEND_BUFFER = 64 * 1024
 
 
-def listen(settings: Settings) -> "Listener":
-    """The listening socket: a worker's is that of its supervisor.
+def listen(settings: Settings, *, is_shared: bool = False) -> "Listener":
+    """The listening socket. Accepted ones inherit its options; uvicorn cannot set them.
 
-    Accepted ones inherit its options; uvicorn cannot set them.
+    If it `is_shared`, others may listen on the same port, and the kernel gives each its part.
     """
-    parent = supervisor()
-    if parent:
-        return Listener(fileno=parent.listening)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Given IPPROTO_TCP, asyncio sets TCP_NODELAY. Without it a token waits 40 ms for the one
     # before.
@@ -54,6 +50,8 @@ def listen(settings: Settings) -> "Listener":
     # Linux only.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    if is_shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((settings.host, settings.port))
     return listening
 

@@ -60,7 +60,7 @@ def serve(app: Starlette, settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
-    with listen(settings) as listening:
+    with listen(settings, is_shared=supervisor() is not None) as listening:
         try:
             Server(config, app.state, settings).run(sockets=[listening])
         except SystemExit:

@@ -1,8 +1,9 @@
 """Several workers behind one address: what `WORKERS=4 python main.py` runs.
 
-The supervisor owns the listening socket and the local model. The workers are `python main.py` again, each
-in a process of its own. One that dies is replaced. SIGHUP replaces all of them, one by one, with processes
-that read the code and `.env` anew. SIGTERM and SIGINT drain all of them.
+The supervisor reserves the port and runs the local model. The workers are `python main.py` again, each in a
+process of its own, and the kernel gives each its part of the connections. One that dies is replaced. SIGHUP
+replaces all of them, one by one, with processes that read the code and `.env` anew. SIGTERM and SIGINT
+drain all of them.
 
 uvicorn's supervisor would start its own server in them, without our shutdown. While it waits for one worker
 to drain it replaces no other, and when it is killed its workers live on and occupy the port.
@@ -49,7 +50,9 @@ def supervise(settings: Settings) -> None:
     if os.name != "posix":
         raise BadSetting(f"WORKERS={settings.workers}: expected 1, as this system shares no sockets")
     logging.config.dictConfig(LOGGING_CONFIG)
-    with listen(settings) as listening:
+    # Fails if somebody is there already: among those who share a port nobody is told.
+    listen(settings).close()
+    with listen(settings, is_shared=True) as reserved:
         model = None
         if settings.uses_local_model:
             print(f"Loading {settings.model_name}.", flush=True)
@@ -57,7 +60,7 @@ def supervise(settings: Settings) -> None:
             with suppress(NoLocalModel):
                 model = LocalModel()
         try:
-            asyncio.run(Supervisor(settings, listening, model).run())
+            asyncio.run(Supervisor(settings, reserved.getsockname()[1], model).run())
         except DidNotStart:
             sys.exit(1)
 
@@ -87,11 +90,11 @@ class Worker:
 
 
 class Supervisor:
-    """Keeps `settings.workers` workers serving on a socket."""
+    """Keeps `settings.workers` workers serving on a port."""
 
-    def __init__(self, settings: Settings, listening: socket.socket, model: LocalModel | None) -> None:
+    def __init__(self, settings: Settings, port: int, model: LocalModel | None) -> None:
         self._settings = settings
-        self._listening = listening
+        self._port = port
         self._model = model
         # Those that are to go on serving, and the task for each process that has not left.
         self._serving: list[Worker] = []
@@ -114,8 +117,7 @@ class Supervisor:
         deploying = asyncio.create_task(self._deploy())
         try:
             await self._fill()
-            port = self._listening.getsockname()[1]
-            print(f"Pocket Chat: {address(self._settings, port)}", flush=True)
+            print(f"Pocket Chat: {address(self._settings, self._port)}", flush=True)
             await self._stopping.wait()
         except DidNotStart:
             if not self._stopping.is_set():
@@ -152,12 +154,11 @@ class Supervisor:
         dead = self._dead[:]
         ours, theirs = socket.socketpair()
         with theirs:
-            descriptors = (self._listening.fileno(), theirs.fileno())
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *sys.orig_argv[1:],
-                env=os.environ | self._inheritance(*descriptors, dead),
-                pass_fds=descriptors,
+                env=os.environ | self._inheritance(theirs.fileno(), dead),
+                pass_fds=(theirs.fileno(),),
                 # Ctrl+C is for the supervisor, which passes it on.
                 process_group=0,
             )
@@ -178,13 +179,14 @@ class Supervisor:
         self._dead = [name for name in self._dead if name not in dead]
         self._serving.append(worker)
 
-    def _inheritance(self, listening: int, link: int, dead: list[str]) -> dict[str, str]:
+    def _inheritance(self, link: int, dead: list[str]) -> dict[str, str]:
         """What is different in the environment of a worker."""
         model = None
         if self._model:
             model = {"base_url": self._model.base_url, "api_key": self._model.api_key}
-        inherited = {"listening": listening, "link": link, "dead": dead, "model": model}
-        return {"WORKERS": "1", INHERITED: json.dumps(inherited)}
+        inherited = json.dumps({"link": link, "dead": dead, "model": model})
+        # The port is still ours, whatever `.env` says by now.
+        return {"WORKERS": "1", "HOST": self._settings.host, "PORT": str(self._port), INHERITED: inherited}
 
     async def _watch(self, worker: Worker) -> None:
         """Wait until a worker has left, and replace it if nobody asked it to."""

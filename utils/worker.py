@@ -25,9 +25,7 @@ class RunningModel:
 class Supervisor:
     """The supervisor of this worker."""
 
-    def __init__(self, listening: int, link: int, dead: list[str], model: dict[str, str] | None) -> None:
-        # The descriptor of the socket on which all workers listen.
-        self.listening = listening
+    def __init__(self, link: int, dead: list[str], model: dict[str, str] | None) -> None:
         # The names of workers that have died.
         self.dead = dead
         self.model = RunningModel(**model) if model else None

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ SOON = LEASE / 2
 PIECES = 40
 PACE = 0.05
 PAGES = 8
+MANY = 48
 READY = "Pocket Chat: http://127.0.0.1"
 
 
@@ -49,6 +51,32 @@ class Workers(Server):
 
 def runs(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+async def test_connections_are_shared_out_to_all_workers(openai: FakeOpenAI) -> None:
+    async with Workers(openai.url) as server:
+        await server.says(READY)
+        before = {pid: descriptors(pid, "socket:") for pid in server.pids}
+        async with tabs(server, [None] * MANY):
+            # By chance one of them has fewer in one of a million runs.
+            assert all(descriptors(pid, "socket:") - before[pid] >= MANY // 8 for pid in before)
+
+
+async def test_an_address_that_is_taken_is_not_shared(openai: FakeOpenAI) -> None:
+    async with Workers(openai.url) as server:
+        await server.says(READY)
+        for workers in ("1", "2"):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "main.py",
+                cwd=ROOT,
+                env=server.environment | {"WORKERS": workers},
+                stderr=asyncio.subprocess.PIPE,
+            )
+            async with asyncio.timeout(START):
+                _, error = await process.communicate()
+            assert process.returncode == 1
+            assert b"Cannot start" in error
 
 
 @on_sqlite
