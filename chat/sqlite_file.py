@@ -5,12 +5,15 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
 
 from chat.conversation import Event
 from chat.log import Unusable, decoded
+from chat.sqlite_news import SCHEMA as NEWS_SCHEMA
+from chat.sqlite_news import SqliteNews
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class SqliteFile:
             raise Unusable(str(error)) from None
         try:
             self._prepare()
+            self._news = SqliteNews(self.execute)
         except sqlite3.Error as error:
             self._db.close()
             raise Unusable(str(error)) from None
@@ -130,6 +134,8 @@ class SqliteFile:
         conversations = [conversation for conversation, _ in calls]
         places = ",".join(f"[{name},{id}]" for name, id in zip(conversations, ids, strict=True))
         ((before,),) = self.execute(BEFORE, f"[{places}]")
+        # Not before: if that fails, the callers are to look for their events.
+        self._news.note_own(ids)
         return list(zip(json.loads(before), ids, strict=True))
 
     def read_all(self, calls: list[tuple[str, int]]) -> list[list[tuple[int, Event]] | Exception]:
@@ -144,9 +150,15 @@ class SqliteFile:
             return error
         return [(id, decoded(body)) for id, body in rows]
 
+    def look(self) -> set[str]:
+        """The conversations that other processes have changed since the last call."""
+        return self._news.look()
+
     def forget(self, conversation: str, ids: str) -> bool:
         """Delete the events with these ids, a JSON list; whether the conversation is gone."""
-        self.execute(FORGET, ids)
+        with self._transaction():
+            self.execute(FORGET, ids)
+            self._news.note_deletion(conversation)
         ((last,),) = self.execute(LAST_EVENT, conversation)
         return last is None
 
@@ -169,7 +181,9 @@ class SqliteFile:
         for conversation in {conversation for _, conversation in rows}:
             ((last,),) = self.execute(LAST_EVENT, conversation)
             if last is not None and last <= limit:
-                self.execute(FORGET_CONVERSATION, conversation)
+                with self._transaction():
+                    self.execute(FORGET_CONVERSATION, conversation)
+                    self._news.note_deletion(conversation)
         self._swept = rows[-1][0] if rows else 0
         return bool(rows)
 
@@ -215,7 +229,19 @@ class SqliteFile:
         ((self._shrinks,),) = self.execute("PRAGMA auto_vacuum")
         # In one transaction: another process that starts now must not see half of it.
         number = f"PRAGMA user_version = {SCHEMA_VERSION}"
-        self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA}; {number}; COMMIT")
+        self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA}; {NEWS_SCHEMA}; {number}; COMMIT")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except sqlite3.Error:
+            # SQLite may have done it already, if the disk is full for example.
+            with suppress(sqlite3.Error):
+                self.execute("ROLLBACK")
+            raise
 
     def _current_inode(self) -> tuple[int, int] | None:
         try:

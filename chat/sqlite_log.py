@@ -60,7 +60,8 @@ class SqliteLog:
         self._append = Batch(self._append_all, rest_seconds=REST_SECONDS)
         self._read = Batch(self._read_all, rest_seconds=REST_SECONDS)
         self._drop = Batch(self._drop_all, rest_seconds=DROP_REST_SECONDS, always_pauses=True)
-        self._watchers: set[asyncio.Event] = set()
+        # Those who watch each conversation.
+        self._watchers: dict[str, list[asyncio.Event]] = {}
         # By worker: the time of its last renewal, and when that was first seen here.
         self._renewals: dict[str, tuple[float, float]] = {}
         self._deleted = asyncio.Event()
@@ -149,11 +150,14 @@ class SqliteLog:
     @asynccontextmanager
     async def watch(self, conversation: str) -> AsyncIterator[asyncio.Event]:
         event = asyncio.Event()
-        self._watchers.add(event)
+        watchers = self._watchers.setdefault(conversation, [])
+        watchers.append(event)
         try:
             yield event
         finally:
-            self._watchers.discard(event)
+            watchers.remove(event)
+            if not watchers:
+                del self._watchers[conversation]
 
     async def _renew_lease(self) -> None:
         while True:
@@ -171,14 +175,11 @@ class SqliteLog:
         self._renewed_at = now
 
     async def _watch_file(self) -> None:
-        version = None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(sqlite3.Error):
-                latest = await self._execute("PRAGMA data_version")
-                if latest != version:
-                    version = latest
-                    for event in self._watchers:
+                for conversation in await self._in_thread(self._file.look):
+                    for event in self._watchers.get(conversation, ()):
                         event.set()
 
     async def _shrink_file(self) -> None:

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,28 @@ async def test_calls_made_together_go_into_one_transaction(path: str, monkeypatc
         writes = [statement for statement in statements if "INSERT INTO event" in statement]
         assert 1 <= len(writes) <= 2  # The first goes at once, and the others while it is on its way.
         assert await contents(log) == list(range(100))
+
+
+async def test_what_others_write_wakes_only_who_watches_that_conversation(
+    path: str,
+) -> None:
+    async with AsyncExitStack() as stack:
+        ann, bob = [await stack.enter_async_context(SqliteLog(path, LEASE)) for _ in range(2)]
+        async with bob.watch("mine") as mine, bob.watch("theirs") as theirs:
+            await bob.append("mine", event(0))
+            for n in range(3):
+                _, place = await ann.append("theirs", event(n))
+                await bob.append("mine", event(n + 1))
+                await woken(theirs)
+            await ann.forget("theirs", [place])
+            await woken(theirs)
+            assert not mine.is_set()
+
+
+async def woken(watcher: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        await watcher.wait()
+    watcher.clear()
 
 
 async def test_what_only_takes_space_is_deleted_together_and_deletions_do_not_wait(
