@@ -1,4 +1,4 @@
-"""`python -m bench`: measures the naive program and ours in turn, and writes docs/benchmarks.md. Linux, 6 minutes."""
+"""`python -m bench`: measures the naive program and ours in turn, and writes docs/benchmarks.md. Linux, 5 minutes."""
 
 import asyncio
 import os

@@ -30,13 +30,13 @@ RESUMES = {SHORT: 60, LONG: 8}
 AGAIN = 120
 
 # Seconds on a slow disk, three times: a checkpoint takes half a second.
-SLOW_SECONDS = 3
+SLOW_SECONDS = 2
 
 # Tokens.
 LONGEST = 400_000
 
-# Each takes 20 s: a round less than everything else.
-CAPACITY_ROUNDS = 2
+# Each takes 20 s.
+CAPACITY_ROUNDS = 1
 
 
 async def measure_growth(harness: Harness, results: Results, say: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ ACCEPTABLE = 50.0
 
 # Numbers of streams, from 1 to 1024, and with which of them the search for a capacity begins.
 LADDER = sorted({round(2 ** (n / 4)) for n in range(41)})
-FIRST_GUESS = {"naive": 27, "ours": 128, "plain": 128, "grown": 181}
+FIRST_GUESS = {"naive": 27, "ours": 152, "plain": 152, "grown": 181}
 
 # Seconds that a number of streams is tried: as long as a reply, so that each stream asks once. In less time a
 # server that falls behind has not fallen far.

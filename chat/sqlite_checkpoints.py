@@ -61,7 +61,7 @@ class Checkpoints:
         self._truncate = truncate
         self._running: set[asyncio.Task[bool]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        # That thread's own, once there is something to copy.
+        # That thread's own.
         self._db: sqlite3.Connection | None = None
         # How much of the log has been copied.
         self._copied_bytes = 0
@@ -71,6 +71,8 @@ class Checkpoints:
 
     async def run(self) -> None:
         """Copy and empty the log whenever it is time."""
+        with suppress(sqlite3.Error):
+            await self._in_thread(self._open_now)
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             # The disk may be full, or the file locked: try again.
@@ -129,9 +131,15 @@ class Checkpoints:
     def _in_thread(self, function: Callable[[], None]) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._thread, function)
 
+    def _open_now(self) -> None:
+        self._db = sqlite3.connect(self._path)
+        # Opens the log too, so that this process holds as many descriptors from now on.
+        self._db.execute("PRAGMA user_version").fetchall()
+
     def _copy_now(self) -> None:
         if not self._db:
-            self._db = sqlite3.connect(self._path)
+            self._open_now()
+        assert self._db
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _close_now(self) -> None:

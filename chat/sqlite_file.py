@@ -151,7 +151,7 @@ class SqliteFile:
         return [(id, decoded(body)) for id, body in rows]
 
     def look(self) -> set[str]:
-        """The conversations that other processes have changed since the last call."""
+        """The marks of the conversations that other processes have changed since the last call."""
         return self._news.look()
 
     def forget(self, conversation: str, ids: str) -> bool:

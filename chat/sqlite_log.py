@@ -20,6 +20,7 @@ from chat.conversation import Event
 from chat.log import Closed, Gap
 from chat.sqlite_checkpoints import Checkpoints
 from chat.sqlite_file import SqliteFile
+from chat.sqlite_news import mark_of
 
 # How often to check whether another process has written.
 LOOK_SECONDS = 0.04
@@ -60,7 +61,7 @@ class SqliteLog:
         self._append = Batch(self._append_all, rest_seconds=REST_SECONDS)
         self._read = Batch(self._read_all, rest_seconds=REST_SECONDS)
         self._drop = Batch(self._drop_all, rest_seconds=DROP_REST_SECONDS, always_pauses=True)
-        # Those who watch each conversation.
+        # Those who watch each conversation, by its mark.
         self._watchers: dict[str, list[asyncio.Event]] = {}
         # By worker: the time of its last renewal, and when that was first seen here.
         self._renewals: dict[str, tuple[float, float]] = {}
@@ -150,14 +151,15 @@ class SqliteLog:
     @asynccontextmanager
     async def watch(self, conversation: str) -> AsyncIterator[asyncio.Event]:
         event = asyncio.Event()
-        watchers = self._watchers.setdefault(conversation, [])
+        mark = mark_of(conversation)
+        watchers = self._watchers.setdefault(mark, [])
         watchers.append(event)
         try:
             yield event
         finally:
             watchers.remove(event)
             if not watchers:
-                del self._watchers[conversation]
+                del self._watchers[mark]
 
     async def _renew_lease(self) -> None:
         while True:
@@ -178,8 +180,8 @@ class SqliteLog:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(sqlite3.Error):
-                for conversation in await self._in_thread(self._file.look):
-                    for event in self._watchers.get(conversation, ()):
+                for mark in await self._in_thread(self._file.look):
+                    for event in self._watchers.get(mark, ()):
                         event.set()
 
     async def _shrink_file(self) -> None:

@@ -2,25 +2,32 @@
 
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 # How long a deletion stays noted. Other processes look many times a second.
 DELETION_SECONDS = 3600
 
 SCHEMA = """
-    -- Conversations of which something was deleted lately: events that are gone leave no trace.
+    -- The marks of conversations of which something was deleted lately: events that are gone leave no
+    -- trace. Not their ids, which are gone too.
     CREATE TABLE IF NOT EXISTS deletion (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        conversation TEXT NOT NULL,
+        mark TEXT NOT NULL,
         at REAL NOT NULL
     );
 """
 VERSION = "PRAGMA data_version"
 LAST_IDS = "SELECT (SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(max(id), 0) FROM deletion)"
 APPENDED = "SELECT id, conversation FROM event WHERE id > ? ORDER BY id"
-DELETED = "SELECT id, conversation FROM deletion WHERE id > ? ORDER BY id"
-NOTE_DELETION = "INSERT INTO deletion (conversation, at) VALUES (?, ?)"
+DELETED = "SELECT id, mark FROM deletion WHERE id > ? ORDER BY id"
+NOTE_DELETION = "INSERT INTO deletion (mark, at) VALUES (?, ?)"
 FORGET_DELETIONS = "DELETE FROM deletion WHERE at < ?"
+
+
+def mark_of(conversation: str) -> str:
+    """What stands for a conversation where its id must not stand."""
+    return sha256(conversation.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class SqliteNews:
@@ -42,11 +49,11 @@ class SqliteNews:
     def note_deletion(self, conversation: str) -> None:
         """Tell the other processes; in the transaction that deletes the events."""
         now = time.time()
-        self._execute(NOTE_DELETION, conversation, now)
+        self._execute(NOTE_DELETION, mark_of(conversation), now)
         self._execute(FORGET_DELETIONS, now - DELETION_SECONDS)
 
     def look(self) -> set[str]:
-        """The conversations that other processes have changed since the last call."""
+        """The marks of the conversations that other processes have changed since the last call."""
         ((version,),) = self._execute(VERSION)
         if version == self._version:
             self._last_event = max(self._own, default=self._last_event)
@@ -61,4 +68,4 @@ class SqliteNews:
             self._last_deletion = deleted[-1][0]
         changed = {conversation for id, conversation in appended if id not in self._own}
         self._own.clear()
-        return changed.union(conversation for _, conversation in deleted)
+        return {mark_of(conversation) for conversation in changed} | {mark for _, mark in deleted}
