@@ -115,11 +115,13 @@ class Checkpoints:
         with self._lock() as is_ours:
             if not is_ours:
                 return False
-            # Commits go on while this waits for the disk.
             await self._commit()
-            began = time.monotonic()
-            await self._in_thread(self._copy_now)
-            self._copy_seconds = time.monotonic() - began
+            # Of a small log there is nothing worth copying first.
+            if not emptying or self._log_bytes() > COPY_BYTES:
+                # Commits go on while this waits for the disk.
+                began = time.monotonic()
+                await self._in_thread(self._copy_now)
+                self._copy_seconds = time.monotonic() - began
             if not emptying:
                 return True
             # Whether or not it succeeds: a backup may prevent it for a while.
