@@ -116,18 +116,20 @@ class Checkpoints:
             if not is_ours:
                 return False
             await self._commit()
-            # Of a small log there is nothing worth copying first.
-            if not emptying or self._log_bytes() > COPY_BYTES:
-                # Commits go on while this waits for the disk.
-                began = time.monotonic()
-                await self._in_thread(self._copy_now)
-                self._copy_seconds = time.monotonic() - began
+            size = self._log_bytes()
+            # Commits go on while this waits for the disk.
+            began = time.monotonic()
+            await self._in_thread(self._copy_now)
+            self._copy_seconds = time.monotonic() - began
             if not emptying:
                 return True
             # Whether or not it succeeds: a backup may prevent it for a while.
             self._emptied_at = time.monotonic()
-            # Only what has come since is copied while commits wait.
+            # If nothing has been written meanwhile, this commit begins the log anew.
             await self._commit()
+            if self._log_bytes() < size:
+                return True
+            # Otherwise only what has come since is copied while commits wait.
             return await self._truncate()
 
     def _in_thread(self, function: Callable[[], None]) -> asyncio.Future[None]:

@@ -89,6 +89,8 @@ async def test_L12_a_dead_worker_is_replaced_and_its_replies_end(openai: FakeOpe
             id, _ = await begin(openai, tab, 5)
             writing = max(both, key=lambda pid: descriptors(pid, "socket:") - idle[pid])
             os.kill(writing, signal.SIGKILL)
+            # A connection that it was given in its last moment would be reset.
+            assert await eventually(lambda: writing not in server.pids, START)
             async with Tab(server, tab.conversation) as again:
                 turn = await again.ended(id, SOON)
                 assert (turn.status, turn.answer) == ("interrupted", text(0, 5))
