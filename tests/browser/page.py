@@ -13,8 +13,13 @@ from tests.support import Call, FakeOpenAI, Server, eventually
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LIMIT_MS = 8_000
 
-# What Chromium writes on the console when the page cannot reach the server, whoever handles that.
-SERVER_IS_AWAY = ("WebSocket connection to", "Failed to load resource: net::ERR_CONNECTION_")
+# What Chromium writes on the console when the page cannot reach the server, whoever handles that; the last one if the
+# server was killed while it sent a file.
+SERVER_IS_AWAY = (
+    "WebSocket connection to",
+    "Failed to load resource: net::ERR_CONNECTION_",
+    "Failed to load resource: net::ERR_CONTENT_LENGTH_MISMATCH",
+)
 
 # What a screen reader announces, all of it, in order.
 ANNOUNCED = """
